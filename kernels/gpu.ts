@@ -1,0 +1,251 @@
+/**
+ * The GPU as the rest of the program sees it: a device with every limit that the adapter gives, buffers, counters,
+ * and errors that name the buffer or the shader they come from.
+ */
+import { Kernel, type KernelSource } from "./kernel.ts";
+import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
+import { readTensors, uploadBytes } from "./transfer.ts";
+import { ScratchPool } from "./arena.ts";
+
+/** Something went wrong on the GPU: no adapter, out of memory, a lost device, a shader that does not compile. */
+export class GpuError extends Error {
+  override name = "GpuError";
+}
+
+/** What was created and run so far. */
+export interface GpuCounters {
+  /** Compute pipelines compiled. */
+  pipelines: number;
+  /** Bind groups created. */
+  bindGroups: number;
+  /** Buffers created. */
+  buffers: number;
+  /** Dispatches encoded. */
+  dispatches: number;
+  /** Command buffers submitted. */
+  submits: number;
+  /** Bytes of GPU memory held now. */
+  bytes: number;
+  /** The most bytes of GPU memory that were held at once. */
+  peakBytes: number;
+}
+
+/** Options of {@linkcode requestGpu}. */
+export interface RequestGpuOptions {
+  /** Any WebGPU implementation; Deno's own (`navigator.gpu`) when left out. */
+  gpu?: GPU;
+  /** Which adapter to prefer where there are several. */
+  powerPreference?: GPUPowerPreference;
+  /** Refuse to allocate more than this many bytes in all (for trying how a run behaves on a smaller GPU). */
+  memoryLimit?: number;
+}
+
+const WANTED_FEATURES: GPUFeatureName[] = ["shader-f16", "timestamp-query"];
+
+/**
+ * Asks for a GPU with all that its adapter offers.
+ *
+ * @throws {GpuError} when no adapter answers or the device cannot be made.
+ * @example
+ * ```ts
+ * import { requestGpu } from "./gpu.ts";
+ * await using gpu = await requestGpu();
+ * console.log(gpu.name);
+ * ```
+ */
+export async function requestGpu(options: RequestGpuOptions = {}): Promise<Gpu> {
+  const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
+  const adapter = await gpu?.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
+  if (!adapter) {
+    throw new GpuError(
+      "No WebGPU adapter answers. Install a Vulkan driver for your GPU, or the software driver " +
+        "(Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1), then run deno task check.",
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  const limits = adapter.limits as unknown as Record<string, number>;
+  for (const name in adapter.limits) {
+    if (typeof limits[name] === "number" && /^max(Storage|Buffer|Uniform|Compute|Bind)/.test(name)) requiredLimits[name] = limits[name];
+  }
+  const features = WANTED_FEATURES.filter((feature) => adapter.features.has(feature));
+  const request = (requiredFeatures: GPUFeatureName[]) => adapter.requestDevice({ requiredFeatures, requiredLimits });
+  try {
+    // Deno's adapters grant subgroups without listing them, so asking is the only way to know.
+    const device = await request([...features, "subgroups" as GPUFeatureName]).catch(() => request(features));
+    return new Gpu(device, adapter.info, options);
+  } catch (error) {
+    throw new GpuError(`The adapter "${adapter.info.description}" gives no device: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** A device, its limits, its kernels and its memory. Made by {@linkcode requestGpu}. */
+export class Gpu implements AsyncDisposable {
+  /** The WebGPU device. */
+  readonly device: GPUDevice;
+  /** The adapter in words, as "NVIDIA H100 80GB HBM3" or "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly name: string;
+  /** Whether this is a software adapter: kernels are then chosen for a CPU. */
+  readonly software: boolean;
+  /** Lanes of a subgroup where subgroup operations may be used and always have the same number; otherwise 0. */
+  readonly subgroupSize: number;
+  /** What was created and run so far. */
+  readonly counters: GpuCounters = { pipelines: 0, bindGroups: 0, buffers: 0, dispatches: 0, submits: 0, bytes: 0, peakBytes: 0 };
+  /** Scratch buffers that all plans of this device share. */
+  readonly scratch: ScratchPool;
+  readonly #kernels = new Map<string, Kernel>();
+  readonly #memoryLimit: number;
+  #fault?: GpuError;
+  #disposed = false;
+
+  /** Wraps a device; use {@linkcode requestGpu}. */
+  constructor(device: GPUDevice, info: GPUAdapterInfo, options: RequestGpuOptions = {}) {
+    this.device = device;
+    this.name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
+    this.software = Boolean((info as { isFallbackAdapter?: boolean }).isFallbackAdapter) ||
+      /llvmpipe|swiftshader|lavapipe/i.test(this.name);
+    const { subgroupMinSize = 0, subgroupMaxSize = 1 } = info as { subgroupMinSize?: number; subgroupMaxSize?: number };
+    this.subgroupSize = device.features.has("subgroups" as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
+    this.#memoryLimit = options.memoryLimit ?? Infinity;
+    this.scratch = new ScratchPool(this);
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      const { error } = event as GPUUncapturedErrorEvent;
+      const kind = error.constructor.name === "GPUOutOfMemoryError" ? "Out of GPU memory" : "GPU error";
+      this.#fault ??= new GpuError(`${kind}: ${error.message.trim()}`);
+    });
+    device.lost.then((lost) => {
+      if (!this.#disposed) {
+        this.#fault ??= new GpuError(
+          `The GPU was lost (${lost.reason}): ${lost.message}. Start again with --resume; finished checkpoints are in place.`,
+        );
+      }
+    });
+  }
+
+  /** The largest size of one binding, in bytes. */
+  get maxBindingBytes(): number {
+    return Math.min(this.device.limits.maxStorageBufferBindingSize, this.device.limits.maxBufferSize);
+  }
+
+  /** Whether a WebGPU feature was granted. */
+  has(feature: GPUFeatureName): boolean {
+    return this.device.features.has(feature);
+  }
+
+  /**
+   * A compiled kernel, from the cache where it was asked for before.
+   *
+   * @param source WGSL text (or several texts that are joined), with the values of its `const` declarations
+   */
+  kernel(source: KernelSource): Kernel {
+    const key = Kernel.key(source);
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = new Kernel(this, source);
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  /**
+   * A storage buffer.
+   *
+   * @throws {GpuError} when it is larger than the device allows or the memory is used up
+   */
+  buffer(bytes: number, label: string, usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST): GPUBuffer {
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    if (size > this.device.limits.maxBufferSize) {
+      throw new GpuError(`"${label}" needs a buffer of ${size} bytes; this adapter's largest is ${this.device.limits.maxBufferSize}.`);
+    }
+    if (this.counters.bytes + size > this.#memoryLimit) {
+      throw new GpuError(
+        `Out of GPU memory: "${label}" needs ${mib(size)} more, ${mib(this.counters.bytes)} of ${mib(this.#memoryLimit)} are in use. ` +
+          "Use a smaller picture size (max_pixels), a smaller batch, or gradient_checkpointing.",
+      );
+    }
+    const buffer = this.device.createBuffer({ label, size, usage });
+    this.counters.buffers++;
+    this.counters.bytes += size;
+    this.counters.peakBytes = Math.max(this.counters.peakBytes, this.counters.bytes);
+    return buffer;
+  }
+
+  /** Gives a buffer's memory back. */
+  release(buffer: GPUBuffer): void {
+    this.counters.bytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /**
+   * A tensor that stays until it is destroyed.
+   *
+   * @param shape its dimensions
+   * @param options dtype (f32 when left out), initial data (bytes or a typed array of the dtype), label
+   */
+  tensor(shape: readonly number[], options: { dtype?: DType; data?: ArrayBufferView; label?: string } = {}): Tensor {
+    const { dtype = "f32", data, label = "tensor" } = options;
+    const storage = new Storage(bytesOf(shape, dtype), label);
+    storage.buffer = this.buffer(storage.bytes, label);
+    const tensor = new Tensor(storage, shape, dtype);
+    if (data) this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Writes a tensor's first bytes (in order with everything submitted so far and later). */
+  write(tensor: Tensor, data: ArrayBufferView, options: { byteOffset?: number } = {}): void {
+    uploadBytes(this, tensor, data, options.byteOffset ?? 0);
+  }
+
+  /** The values of several tensors, after everything submitted so far. One wait for all of them. */
+  async read(...tensors: Tensor[]): Promise<Uint8Array<ArrayBuffer>[]> {
+    const result = await readTensors(this, tensors);
+    this.check();
+    return result;
+  }
+
+  /** The values of an f32 tensor. */
+  async readFloats(tensor: Tensor): Promise<Float32Array> {
+    return new Float32Array((await this.read(tensor))[0].buffer);
+  }
+
+  /** Gives a tensor's memory back. Views of it are gone with it. */
+  destroy(...tensors: Tensor[]): void {
+    for (const { storage } of tensors) {
+      if (storage.buffer) this.release(storage.buffer);
+      storage.buffer = undefined;
+    }
+  }
+
+  /** Submits recorded commands. */
+  submit(encoder: GPUCommandEncoder): void {
+    this.device.queue.submit([encoder.finish()]);
+    this.counters.submits++;
+  }
+
+  /** Waits until everything submitted is done; throws what went wrong on the way. */
+  async sync(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /**
+   * Throws the first error that the device reported since it was made.
+   *
+   * @throws {GpuError}
+   */
+  check(): void {
+    if (this.#fault) throw this.#fault;
+  }
+
+  /** Ends the device and frees all its memory. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.device.queue.onSubmittedWorkDone().catch(() => {});
+    this.device.destroy();
+  }
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}

@@ -1,0 +1,215 @@
+/**
+ * Matrix products of linear layers: y = x · Wᵀ + b, the gradient with respect to x through frozen weights, and the gradients of
+ * weights and bias. Letters: T rows, K inputs, N outputs.
+ */
+import type { Gpu } from "../gpu.ts";
+import type { Plan } from "../plan.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
+import type { Matrix, WeightType } from "./matrix.ts";
+import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, tiledProduct, vectorProduct } from "./product_wgsl.ts";
+import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
+import weightGradientCode from "./weight_gradient.wgsl" with { type: "text" };
+
+/** Which kernel computes a product; chosen by shape and adapter when left out. */
+export type ProductVariant = "subgroup" | "tiled" | "vector" | "plain";
+
+/** Arguments of {@linkcode linear}. */
+export interface LinearArgs {
+  /** (T, K) f32 */
+  x: Tensor;
+  /** (N, K) */
+  weight: Matrix;
+  /** (N) f32 */
+  bias?: Tensor;
+  /** (T, N) f32, added to the result; must not be `out` */
+  residual?: Tensor;
+  /** (T, N) f32; scratch when left out */
+  out?: Tensor;
+  /** Overrides the choice of the kernel. */
+  variant?: ProductVariant;
+}
+
+/**
+ * y = x · Wᵀ (+ bias) (+ residual).
+ *
+ * @returns (T, N) f32
+ * @throws {Error} when shapes do not fit together
+ */
+export function linear(plan: Plan, args: LinearArgs): Tensor {
+  const { x, weight, bias, residual } = args;
+  const [rows] = x.shape;
+  expectShape(x, [-1, weight.columns]);
+  const out = args.out ?? plan.scratch([rows, weight.rows], { label: "linear" });
+  expectShape(out, [rows, weight.rows]);
+  if (bias) expectShape(bias, [weight.rows]);
+  if (residual) expectShape(residual, [rows, weight.rows]);
+  const epilogue: Epilogue = { bias: !!bias, residual: !!residual, accumulate: false };
+  for (const block of weight.blocks) {
+    const shape = { rows, columns: block.rows, depth: weight.columns };
+    product(plan, "rows", {
+      ...shape,
+      tensors: { a: x, w: block.tensor, y: out, ...(bias && { bias }), ...(residual && { residual }) },
+      dtype: weight.dtype,
+      epilogue,
+      rowStride: weight.rows,
+      firstColumn: block.start,
+      variant: args.variant,
+    });
+  }
+  return out;
+}
+
+/** Arguments of {@linkcode linearInputGradient}. */
+export interface LinearInputGradientArgs {
+  /** (T, N) f32 */
+  dy: Tensor;
+  /** (N, K) */
+  weight: Matrix;
+  /** (T, K) f32, added to the result; must not be `out` */
+  residual?: Tensor;
+  /** (T, K) f32; scratch when left out */
+  out?: Tensor;
+  /** Overrides the choice of the kernel. */
+  variant?: ProductVariant;
+}
+
+/**
+ * dx = dy · W (+ residual): the backward pass of {@linkcode linear} through frozen weights. Assigns.
+ *
+ * @returns (T, K) f32
+ */
+export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): Tensor {
+  const { dy, weight, residual } = args;
+  const [rows] = dy.shape;
+  expectShape(dy, [-1, weight.rows]);
+  const out = args.out ?? plan.scratch([rows, weight.columns], { label: "linear input gradient" });
+  expectShape(out, [rows, weight.columns]);
+  weight.blocks.forEach((block, i) => {
+    const whole = weight.blocks.length === 1;
+    const part = whole ? dy : columnSlice(plan, { from: dy, start: block.start, columns: block.rows });
+    const first = i === 0;
+    product(plan, "columns", {
+      rows,
+      columns: weight.columns,
+      depth: block.rows,
+      tensors: { a: part, w: block.tensor, y: out, ...(first && residual && { residual }) },
+      dtype: weight.dtype,
+      epilogue: { bias: false, residual: first && !!residual, accumulate: !first },
+      rowStride: weight.columns,
+      firstColumn: 0,
+      variant: args.variant,
+    });
+  });
+  return out;
+}
+
+/** Arguments of {@linkcode linearWeightGradient}. */
+export interface LinearWeightGradientArgs {
+  /** (T, N) f32 */
+  dy: Tensor;
+  /** (T, K) f32 */
+  x: Tensor;
+  /** (N, K) f32: the gradient is added to it */
+  dweight: Tensor;
+  /** (N) f32: the bias's gradient is added to it */
+  dbias?: Tensor;
+}
+
+/** dW += dyᵀ · x and db += column sums of dy. Adds. */
+export function linearWeightGradient(plan: Plan, args: LinearWeightGradientArgs): void {
+  const { dy, x, dweight, dbias } = args;
+  const [rows, outputs] = dy.shape;
+  const inputs = x.shape[1];
+  expectShape(x, [rows, -1]);
+  expectShape(dweight, [outputs, inputs]);
+  plan.dispatch({ label: "linear weight gradient", code: weightGradientCode }, {
+    tensors: { dy, x, dweight },
+    params: { rows, outputs, inputs },
+    workgroups: [Math.ceil(inputs / 32), Math.ceil(outputs / 16)],
+  });
+  if (dbias) biasGradient(plan, { dy, dbias });
+}
+
+/** db += column sums of dy (T, N). Adds. */
+export function biasGradient(plan: Plan, args: { dy: Tensor; dbias: Tensor }): void {
+  const [rows, outputs] = args.dy.shape;
+  expectShape(args.dbias, [outputs]);
+  plan.dispatch({ label: "linear bias gradient", code: biasGradientCode }, {
+    tensors: { dy: args.dy, dbias: args.dbias },
+    params: { rows, outputs },
+    workgroups: [Math.ceil(outputs / 64)],
+  });
+}
+
+interface Product {
+  rows: number;
+  columns: number;
+  depth: number;
+  tensors: Record<string, Tensor>;
+  dtype: WeightType;
+  epilogue: Epilogue;
+  rowStride: number;
+  firstColumn: number;
+  variant?: ProductVariant;
+}
+
+function product(plan: Plan, form: Form, p: Product): void {
+  if (p.rows === 0 || p.columns === 0) return;
+  const variant = p.variant ?? choose(plan.gpu, form, p);
+  const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant });
+  const across = Math.ceil(p.columns / tileColumns);
+  plan.dispatch({ label, code }, {
+    tensors: p.tensors,
+    params: { rows: p.rows, columns: p.columns, depth: p.depth, row_stride: p.rowStride, first_column: p.firstColumn },
+    workgroups: variant === "vector" ? [Math.min(across, 65535), Math.ceil(across / 65535)] : [across, Math.ceil(p.rows / tileRows)],
+  });
+}
+
+/** Rows up to which a product is computed as so many vector times matrix products. */
+const VECTOR_ROWS = 4;
+
+function choose(gpu: Gpu, form: Form, p: Product): ProductVariant {
+  if (p.depth % 4 || (form === "columns" && p.columns % 4)) return "plain";
+  if (form === "rows" && p.rows <= VECTOR_ROWS) return "vector";
+  return gpu.software && gpu.subgroupSize === 8 ? "subgroup" : "tiled";
+}
+
+function sourceOf(gpu: Gpu, form: Form, p: Product & { variant: ProductVariant }): ProductWgsl {
+  const { dtype, epilogue } = p;
+  switch (p.variant) {
+    case "plain":
+      return plainProduct(form, { dtype, epilogue });
+    case "vector":
+      return vectorProduct({ dtype, epilogue, rows: p.rows, software: gpu.software });
+    case "tiled":
+      return tiledProduct(form, { dtype, epilogue });
+    case "subgroup":
+      return subgroupProduct(form, { dtype, epilogue, tile: p.rows <= 8 ? [1, 4] : [2, form === "rows" ? 4 : 2] });
+  }
+}
+
+/** Some columns of a tensor (T, N) as a dense tensor (T, columns): copied row by row on the GPU. */
+function columnSlice(plan: Plan, options: { from: Tensor; start: number; columns: number }): Tensor {
+  const { from, start, columns } = options;
+  const [rows, width] = from.shape;
+  const out = plan.scratch([rows, columns], { label: "column slice" });
+  plan.dispatch({ label: "column slice", code: COLUMN_SLICE }, {
+    tensors: { source: from, out },
+    params: { rows, width, start, columns },
+    workgroups: [Math.ceil(columns / 64), Math.min(rows, 65535)],
+  });
+  return out;
+}
+
+const COLUMN_SLICE = `
+struct Params { rows: u32, width: u32, start: u32, columns: u32 }
+@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= params.columns) { return; }
+  for (var row = id.y; row < params.rows; row += 65535u) {
+    out[row * params.columns + id.x] = source[row * params.width + params.start + id.x];
+  }
+}`;

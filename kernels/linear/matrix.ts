@@ -1,0 +1,103 @@
+/**
+ * A matrix of weights on the GPU, cut into row blocks where it is larger than one binding may be.
+ * Letters: N rows (outputs), K columns (inputs).
+ */
+import { type Gpu, GpuError } from "../gpu.ts";
+import { bytesOf, type Tensor } from "../tensor.ts";
+
+/** Number types in which weights are kept. */
+export type WeightType = "f32" | "bf16" | "f16";
+
+/** Some of a matrix's rows. */
+export interface MatrixBlock {
+  /** Number of the block's first row in the matrix. */
+  readonly start: number;
+  /** How many rows it has. */
+  readonly rows: number;
+  /** (rows, K) */
+  readonly tensor: Tensor;
+}
+
+/** A matrix (N, K) in blocks of rows. */
+export interface Matrix {
+  /** N */
+  readonly rows: number;
+  /** K */
+  readonly columns: number;
+  /** Number type of every block. */
+  readonly dtype: WeightType;
+  /** The blocks, in order. */
+  readonly blocks: readonly MatrixBlock[];
+}
+
+/** Options of {@linkcode createMatrix}. */
+export interface CreateMatrixOptions {
+  /** Number type; f32 when left out. */
+  dtype?: WeightType;
+  /** Name in error messages. */
+  label?: string;
+  /** Largest block in bytes; the adapter's binding limit when left out. */
+  maxBlockBytes?: number;
+}
+
+/**
+ * Memory for a matrix.
+ *
+ * @param shape [N, K]
+ * @throws {GpuError} when a single row is larger than one binding may be
+ */
+export function createMatrix(gpu: Gpu, shape: readonly [number, number], options: CreateMatrixOptions = {}): Matrix {
+  const { dtype = "f32", label = "matrix", maxBlockBytes = gpu.maxBindingBytes } = options;
+  const [rows, columns] = shape;
+  // Whole groups of 4 rows, so that a block of 16-bit numbers begins and ends at a whole word whatever K is.
+  const perBlock = Math.floor(maxBlockBytes / Math.max(1, bytesOf([4, columns], dtype))) * 4;
+  if (perBlock < 1) {
+    throw new GpuError(`"${label}": four rows of ${columns} ${dtype} numbers are larger than one binding may be (${maxBlockBytes} bytes)`);
+  }
+  const blocks: MatrixBlock[] = [];
+  for (let start = 0; start < rows; start += perBlock) {
+    const count = Math.min(perBlock, rows - start);
+    blocks.push({ start, rows: count, tensor: gpu.tensor([count, columns], { dtype, label: `${label}[${start}..${start + count})` }) });
+  }
+  return { rows, columns, dtype, blocks };
+}
+
+/** An f32 tensor (N, K) as a matrix. */
+export function asMatrix(tensor: Tensor): Matrix {
+  const [rows, columns] = tensor.shape;
+  return { rows, columns, dtype: tensor.dtype as WeightType, blocks: [{ start: 0, rows, tensor }] };
+}
+
+/** The first `rows` rows of a matrix, without a copy. */
+export function firstRows(matrix: Matrix, rows: number): Matrix {
+  if (rows > matrix.rows) throw new Error(`a matrix of ${matrix.rows} rows has no first ${rows}`);
+  const blocks = matrix.blocks.filter((block) => block.start < rows).map((block) => {
+    const count = Math.min(block.rows, rows - block.start);
+    return { start: block.start, rows: count, tensor: block.tensor.view([count, matrix.columns]) };
+  });
+  return { ...matrix, rows, blocks };
+}
+
+/**
+ * Writes a run of rows, given in the matrix's own number type.
+ *
+ * @param data whole rows; with 16-bit numbers and an odd K an even number of them, and `start` even
+ */
+export function writeRows(gpu: Gpu, matrix: Matrix, options: { start: number; data: Uint8Array }): void {
+  const rowBytes = matrix.columns * (matrix.dtype === "f32" ? 4 : 2);
+  let { start, data } = options;
+  for (const block of matrix.blocks) {
+    if (data.length === 0) return;
+    if (start >= block.start + block.rows) continue;
+    const bytes = Math.min(data.length, (block.start + block.rows - start) * rowBytes);
+    gpu.write(block.tensor, data.subarray(0, bytes), { byteOffset: (start - block.start) * rowBytes });
+    data = data.subarray(bytes);
+    start += bytes / rowBytes;
+  }
+  if (data.length > 0) throw new Error(`${data.length} bytes more than the matrix has rows for`);
+}
+
+/** Frees a matrix. */
+export function destroyMatrix(gpu: Gpu, matrix: Matrix): void {
+  gpu.destroy(...matrix.blocks.map((block) => block.tensor));
+}

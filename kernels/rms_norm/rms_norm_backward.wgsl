@@ -1,0 +1,28 @@
+// With r = 1 / sqrt(mean(x²) + eps) and g = dy · weight: dx = r · (g − x · r² · mean(g · x)). Assigns base() + dx.
+@group(0) @binding(1) var<storage, read> x: array<Element>; // (rows, elements)
+@group(0) @binding(2) var<storage, read> weight: array<Element>; // (elements)
+@group(0) @binding(3) var<storage, read> dy: array<Element>; // (rows, elements)
+@group(0) @binding(4) var<storage, read_write> dx: array<Element>; // (rows, elements)
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let place = place_of(group, groups, local);
+  var squares = Element();
+  var products = Element();
+  for (var i = place.first; i < place.end; i += LANES) {
+    let v = x[i];
+    squares += v * v;
+    products += dy[i] * weight[i - place.begin] * v;
+  }
+  let means = reduce(vec2<f32>(total(squares), total(products)), local) / params.columns;
+  let inverse = 1.0 / (means.x + params.eps); // r²
+  let scale = sqrt(inverse); // r
+  let along = inverse * means.y;
+  for (var i = place.first; i < place.end; i += LANES) {
+    dx[i] = base(i) + scale * (dy[i] * weight[i - place.begin] - x[i] * along);
+  }
+}

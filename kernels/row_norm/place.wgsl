@@ -1,0 +1,24 @@
+// Which row an invocation works on, and which elements of it: LANES invocations share a row.
+const WORKGROUP: u32 = 64u;
+const LANES: u32 = 1u;
+
+struct Params {
+  rows: u32,
+  elements: u32, // of a row
+  columns: f32, // numbers of a row
+  eps: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+
+struct Place {
+  begin: u32, // the row's first element
+  first: u32, // this invocation's first element; the next are LANES further each
+  end: u32, // one past the row's last element
+}
+
+fn place_of(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
+  let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
+  let begin = row * params.elements;
+  // No early return for rows past the end: all invocations have to reach the barriers.
+  return Place(begin, begin + local % LANES, select(begin, begin + params.elements, row < params.rows));
+}

@@ -1,0 +1,139 @@
+import { assert, assertLess, assertThrows } from "@std/assert";
+import { linear, linearInputGradient, linearWeightGradient, type ProductVariant } from "../../kernels/linear/linear.ts";
+import { createMatrix, firstRows, type Matrix, type WeightType, writeRows } from "../../kernels/linear/matrix.ts";
+import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
+import { Plan } from "../../kernels/plan.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
+import { finiteDifference, gpuTest, randomFloats, relativeError } from "./support.ts";
+
+/** Random weights in a storage type, and the f32 values that they stand for. */
+function randomWeights(count: number, seed: number, dtype: WeightType): { bytes: Uint8Array; values: Float32Array } {
+  const floats = randomFloats(count, seed);
+  if (dtype === "f32") return { bytes: new Uint8Array(floats.buffer), values: floats };
+  if (dtype === "bf16") {
+    const bits = new Uint32Array(floats.buffer);
+    const half = Uint16Array.from(bits, (b) => (b + 0x8000) >>> 16);
+    return { bytes: new Uint8Array(half.buffer), values: new Float32Array(Uint32Array.from(half, (b) => b << 16).buffer) };
+  }
+  const half = Float16Array.from(floats);
+  return { bytes: new Uint8Array(half.buffer), values: Float32Array.from(half) };
+}
+
+function matrixOf(gpu: Gpu, shape: [number, number], options: { dtype: WeightType; bytes: Uint8Array; maxBlockBytes?: number }): Matrix {
+  const matrix = createMatrix(gpu, shape, options);
+  writeRows(gpu, matrix, { start: 0, data: options.bytes });
+  return matrix;
+}
+
+const SHAPES: [number, number, number][] = [[1, 1, 1], [3, 5, 7], [1, 40, 36], [4, 24, 52], [5, 12, 20], [37, 100, 68], [70, 33, 130], [
+  67,
+  132,
+  72,
+]];
+
+for (const dtype of ["f32", "bf16", "f16"] as const) {
+  gpuTest(`linear, ${dtype}: forward and input gradient equal the f64 reference in every variant`, async (gpu) => {
+    for (const [rows, inputs, outputs] of SHAPES) {
+      const x = randomFloats(rows * inputs, 1);
+      const { bytes, values } = randomWeights(outputs * inputs, 2, dtype);
+      const bias = randomFloats(outputs, 3);
+      const residual = randomFloats(rows * outputs, 4);
+      const dy = randomFloats(rows * outputs, 5);
+      const expected = linearReference(x, values, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
+      const { dx } = linearBackwardReference(dy, { x, weight: values, rows, inputs, outputs });
+      const forward: ProductVariant[] = inputs % 4 ? ["plain"] : ["plain", "subgroup", "tiled", ...(rows <= 4 ? ["vector" as const] : [])];
+      const backward: ProductVariant[] = inputs % 4 || outputs % 4 ? ["plain"] : ["plain", "subgroup", "tiled"];
+      const plan = new Plan(gpu);
+      const weight = matrixOf(gpu, [outputs, inputs], { dtype, bytes });
+      const tx = plan.persistent([rows, inputs], { data: x });
+      const tb = plan.persistent([outputs], { data: bias });
+      const tr = plan.persistent([rows, outputs], { data: residual });
+      const tdy = plan.persistent([rows, outputs], { data: dy });
+      const ys = [undefined, ...forward].map((variant) =>
+        linear(plan, { x: tx, weight, bias: tb, residual: tr, variant, out: plan.persistent([rows, outputs]) })
+      );
+      const dxs = [undefined, ...backward].map((variant) =>
+        linearInputGradient(plan, { dy: tdy, weight, variant, out: plan.persistent([rows, inputs]) })
+      );
+      plan.run();
+      for (const [i, y] of ys.entries()) {
+        assertLess(
+          relativeError(await gpu.readFloats(y), expected),
+          1e-6,
+          `${[undefined, ...forward][i]} (${rows}, ${inputs}, ${outputs})`,
+        );
+      }
+      for (const [i, d] of dxs.entries()) {
+        assertLess(relativeError(await gpu.readFloats(d), dx), 1e-6, `${[undefined, ...backward][i]} (${rows}, ${inputs}, ${outputs})`);
+      }
+      plan[Symbol.dispose]();
+    }
+  });
+}
+
+gpuTest("linear: a matrix over the binding limit is cut into row blocks with the same result", async (gpu) => {
+  const [rows, inputs, outputs] = [9, 20, 44];
+  const x = randomFloats(rows * inputs, 1);
+  const dy = randomFloats(rows * outputs, 2);
+  const { bytes, values } = randomWeights(outputs * inputs, 3, "bf16");
+  const weight = matrixOf(gpu, [outputs, inputs], { dtype: "bf16", bytes, maxBlockBytes: 8 * inputs * 2 + 10 });
+  assert(weight.blocks.length === 6);
+  using plan = new Plan(gpu);
+  const y = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight, out: plan.persistent([rows, outputs]) });
+  const dx = linearInputGradient(plan, {
+    dy: plan.persistent([rows, outputs], { data: dy }),
+    weight,
+    out: plan.persistent([rows, inputs]),
+  });
+  const some = firstRows(weight, 13);
+  const first = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight: some, out: plan.persistent([rows, 13]) });
+  plan.run();
+  assertLess(relativeError(await gpu.readFloats(y), linearReference(x, values, { rows, inputs, outputs })), 1e-6);
+  assertLess(relativeError(await gpu.readFloats(dx), linearBackwardReference(dy, { x, weight: values, rows, inputs, outputs }).dx), 1e-6);
+  assertLess(relativeError(await gpu.readFloats(first), linearReference(x, values, { rows, inputs, outputs: 13 })), 1e-6);
+});
+
+gpuTest("linear: weight and bias gradients add to what is there", async (gpu) => {
+  for (const [rows, inputs, outputs] of [[1, 1, 1], [5, 36, 20], [7, 13, 35], [30, 64, 18]]) {
+    const x = randomFloats(rows * inputs, 1);
+    const dy = randomFloats(rows * outputs, 2);
+    const start = randomFloats(outputs * inputs, 3);
+    using plan = new Plan(gpu);
+    const dweight = plan.persistent([outputs, inputs], { data: start });
+    const dbias = plan.persistent([outputs]);
+    linearWeightGradient(plan, {
+      dy: plan.persistent([rows, outputs], { data: dy }),
+      x: plan.persistent([rows, inputs], { data: x }),
+      dweight,
+      dbias,
+    });
+    plan.run();
+    plan.run();
+    const expected = linearBackwardReference(dy, { x, weight: new Float32Array(outputs * inputs), rows, inputs, outputs });
+    assertLess(relativeError(await gpu.readFloats(dweight), expected.dweight.map((v, i) => 2 * v + start[i])), 1e-6);
+    assertLess(relativeError(await gpu.readFloats(dbias), expected.dbias.map((v) => 2 * v)), 1e-6);
+  }
+});
+
+Deno.test("linear: the reference's gradients are those of finite differences", () => {
+  const shape = { rows: 3, inputs: 5, outputs: 4 };
+  const x = randomFloats(15, 1);
+  const weight = randomFloats(20, 2);
+  const bias = randomFloats(4, 3);
+  const dy = randomFloats(12, 4);
+  const { dx, dweight, dbias } = linearBackwardReference(dy, { x, weight, ...shape });
+  assertLess(relativeError(dx, finiteDifference((v) => linearReference(v, weight, shape), x, { dy })), 1e-8);
+  assertLess(relativeError(dweight, finiteDifference((v) => linearReference(x, v, shape), weight, { dy })), 1e-8);
+  assertLess(relativeError(dbias, finiteDifference((v) => linearReference(x, weight, { ...shape, bias: v }), bias, { dy })), 1e-8);
+});
+
+gpuTest("linear: shapes that do not fit are named", (gpu) => {
+  using plan = new Plan(gpu);
+  const weight = createMatrix(gpu, [4, 8]);
+  assertThrows(
+    () => linear(plan, { x: plan.scratch([2, 7], { label: "hidden" }), weight }),
+    Error,
+    '"hidden" is f32 (2, 7); expected f32 (-1, 8)',
+  );
+  return Promise.resolve();
+});
