@@ -4,7 +4,8 @@
  */
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
-import { readTensors, uploadBytes } from "./transfer.ts";
+import type { Plan } from "./plan.ts";
+import { encodeCopy, readTensors, type TensorCopy, uploadBytes } from "./transfer.ts";
 import { ScratchPool } from "./arena.ts";
 
 /** Something went wrong on the GPU: no adapter, out of memory, a lost device, a shader that does not compile. */
@@ -214,6 +215,16 @@ export class Gpu implements AsyncDisposable {
       if (storage.buffer) this.release(storage.buffer);
       storage.buffer = undefined;
     }
+  }
+
+  /** Encodes plans and copies in their order and submits them together. Does not wait. */
+  run(...work: readonly (Plan | TensorCopy)[]): void {
+    const encoder = this.device.createCommandEncoder();
+    for (const item of work) {
+      if ("from" in item) encodeCopy(encoder, item);
+      else item.encode(encoder);
+    }
+    this.submit(encoder);
   }
 
   /** Submits recorded commands. */

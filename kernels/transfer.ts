@@ -58,3 +58,20 @@ export async function readTensors(gpu: Gpu, tensors: readonly Tensor[]): Promise
     gpu.release(staging);
   }
 }
+
+/** A copy on the GPU: all bytes of `from` to the start of `to`. */
+export interface TensorCopy {
+  /** Source. */
+  readonly from: Tensor;
+  /** Target, at least as large. */
+  readonly to: Tensor;
+}
+
+/** Encodes a copy. */
+export function encodeCopy(encoder: GPUCommandEncoder, { from, to }: TensorCopy): void {
+  if (from.bytes > to.bytes) throw new Error(`"${from.label}" (${from.bytes} bytes) does not fit into "${to.label}" (${to.bytes})`);
+  if (!from.storage.buffer || !to.storage.buffer) {
+    throw new Error(`a copy from "${from.label}" to "${to.label}": one of them has no memory`);
+  }
+  if (from.bytes) encoder.copyBufferToBuffer(from.storage.buffer, from.offset, to.storage.buffer, to.offset, from.bytes);
+}

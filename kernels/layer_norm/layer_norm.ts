@@ -28,7 +28,15 @@ export function layerNorm(plan: Plan, args: LayerNormArgs): Tensor {
   const [rows, columns] = checked(args);
   const y = args.out ?? plan.scratch([rows, columns], { label: "LayerNorm" });
   expectShape(y, [rows, columns]);
-  dispatchRowNorm(plan, { label: "layer_norm", code: [inputCode, forwardCode], tensors: { x, weight, bias, y }, rows, columns, eps, variant });
+  dispatchRowNorm(plan, {
+    label: "layer_norm",
+    code: [inputCode, forwardCode],
+    tensors: { x, weight, bias, y },
+    rows,
+    columns,
+    eps,
+    variant,
+  });
   return y;
 }
 

@@ -11,18 +11,24 @@ fn main(
 ) {
   let place = place_of(group, groups, local);
   var values = Element();
-  for (var i = place.first; i < place.end; i += LANES) {
-    values += take(i);
+  for (var c = place.lane; c < place.end; c += LANES) {
+    values += take(place.begin + c);
   }
-  let mean = reduce(vec2<f32>(total(values), 0.0), local).x / params.columns;
+  let guess = reduce(vec2<f32>(total(values), 0.0), local).x / params.columns;
+  // The rounded mean is corrected by the mean of what is left after subtracting it.
   var squares = Element();
-  for (var i = place.first; i < place.end; i += LANES) {
-    let v = again(i) - Element(mean);
+  var rest = Element();
+  for (var c = place.lane; c < place.end; c += LANES) {
+    let v = again(place.begin + c) - Element(guess);
     squares += v * v;
+    rest += v;
   }
-  let variance = reduce(vec2<f32>(total(squares), 0.0), local).x / params.columns;
+  let moments = reduce(vec2<f32>(total(squares), total(rest)), local) / params.columns;
+  let mean = guess + moments.y;
+  let variance = max(moments.x - moments.y * moments.y, 0.0);
   let scale = 1.0 / sqrt(variance + params.eps);
-  for (var i = place.first; i < place.end; i += LANES) {
-    y[i] = (again(i) - Element(mean)) * scale * weight[i - place.begin] + bias[i - place.begin];
+  for (var c = place.lane; c < place.end; c += LANES) {
+    let i = place.begin + c;
+    y[i] = (again(i) - Element(mean)) * scale * weight[c] + bias[c];
   }
 }

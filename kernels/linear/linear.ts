@@ -8,6 +8,7 @@ import { expectShape, type Tensor } from "../tensor.ts";
 import type { Matrix, WeightType } from "./matrix.ts";
 import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, tiledProduct, vectorProduct } from "./product_wgsl.ts";
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
+import columnSliceCode from "./column_slice.wgsl" with { type: "text" };
 import weightGradientCode from "./weight_gradient.wgsl" with { type: "text" };
 
 /** Which kernel computes a product; chosen by shape and adapter when left out. */
@@ -23,7 +24,7 @@ export interface LinearArgs {
   bias?: Tensor;
   /** (T, N) f32, added to the result; must not be `out` */
   residual?: Tensor;
-  /** (T, N) f32; scratch when left out */
+  /** (T, N) f32, or wider (then the other columns are left alone); scratch (T, N) when left out */
   out?: Tensor;
   /** Overrides the choice of the kernel. */
   variant?: ProductVariant;
@@ -40,18 +41,20 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
   const [rows] = x.shape;
   expectShape(x, [-1, weight.columns]);
   const out = args.out ?? plan.scratch([rows, weight.rows], { label: "linear" });
-  expectShape(out, [rows, weight.rows]);
+  expectShape(out, [rows, -1]);
+  const width = out.shape[1];
+  if (width < weight.rows) expectShape(out, [rows, weight.rows]);
   if (bias) expectShape(bias, [weight.rows]);
-  if (residual) expectShape(residual, [rows, weight.rows]);
+  if (residual) expectShape(residual, [rows, width]);
   const epilogue: Epilogue = { bias: !!bias, residual: !!residual, accumulate: false };
   for (const block of weight.blocks) {
     const shape = { rows, columns: block.rows, depth: weight.columns };
     product(plan, "rows", {
       ...shape,
       tensors: { a: x, w: block.tensor, y: out, ...(bias && { bias }), ...(residual && { residual }) },
-      dtype: weight.dtype,
+      dtype: block.tensor.dtype as WeightType,
       epilogue,
-      rowStride: weight.rows,
+      rowStride: width,
       firstColumn: block.start,
       variant: args.variant,
     });
@@ -61,7 +64,7 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
 
 /** Arguments of {@linkcode linearInputGradient}. */
 export interface LinearInputGradientArgs {
-  /** (T, N) f32 */
+  /** (T, N) f32, or wider; only the first N columns count */
   dy: Tensor;
   /** (N, K) */
   weight: Matrix;
@@ -81,19 +84,20 @@ export interface LinearInputGradientArgs {
 export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): Tensor {
   const { dy, weight, residual } = args;
   const [rows] = dy.shape;
-  expectShape(dy, [-1, weight.rows]);
+  expectShape(dy, [-1, -1]);
+  if (dy.shape[1] < weight.rows) expectShape(dy, [-1, weight.rows]);
   const out = args.out ?? plan.scratch([rows, weight.columns], { label: "linear input gradient" });
   expectShape(out, [rows, weight.columns]);
   weight.blocks.forEach((block, i) => {
-    const whole = weight.blocks.length === 1;
+    const whole = block.rows === dy.shape[1];
     const part = whole ? dy : columnSlice(plan, { from: dy, start: block.start, columns: block.rows });
     const first = i === 0;
     product(plan, "columns", {
       rows,
       columns: weight.columns,
-      depth: block.rows,
+      depth: part.shape[1],
       tensors: { a: part, w: block.tensor, y: out, ...(first && residual && { residual }) },
-      dtype: weight.dtype,
+      dtype: block.tensor.dtype as WeightType,
       epilogue: { bias: false, residual: first && !!residual, accumulate: !first },
       rowStride: weight.columns,
       firstColumn: 0,
@@ -188,28 +192,19 @@ function sourceOf(gpu: Gpu, form: Form, p: Product & { variant: ProductVariant }
   }
 }
 
-/** Some columns of a tensor (T, N) as a dense tensor (T, columns): copied row by row on the GPU. */
-function columnSlice(plan: Plan, options: { from: Tensor; start: number; columns: number }): Tensor {
+/**
+ * Some columns of a tensor (T, N) as a dense tensor. Its width is rounded up to a multiple of 4 with columns of zeros, so that a product
+ * over it may read four at a time (what it reads behind the last row of weights is multiplied by these zeros).
+ */
+export function columnSlice(plan: Plan, options: { from: Tensor; start: number; columns: number }): Tensor {
   const { from, start, columns } = options;
   const [rows, width] = from.shape;
-  const out = plan.scratch([rows, columns], { label: "column slice" });
-  plan.dispatch({ label: "column slice", code: COLUMN_SLICE }, {
+  const padded = Math.ceil(columns / 4) * 4;
+  const out = plan.scratch([rows, padded], { label: "column slice" });
+  plan.dispatch({ label: "column slice", code: columnSliceCode }, {
     tensors: { source: from, out },
-    params: { rows, width, start, columns },
-    workgroups: [Math.ceil(columns / 64), Math.min(rows, 65535)],
+    params: { rows, width, start, columns, padded },
+    workgroups: [Math.ceil(padded / 64), Math.min(rows, 65535)],
   });
   return out;
 }
-
-const COLUMN_SLICE = `
-struct Params { rows: u32, width: u32, start: u32, columns: u32 }
-@group(0) @binding(0) var<storage, read> source: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.columns) { return; }
-  for (var row = id.y; row < params.rows; row += 65535u) {
-    out[row * params.columns + id.x] = source[row * params.width + params.start + id.x];
-  }
-}`;

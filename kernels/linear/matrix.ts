@@ -24,8 +24,6 @@ export interface Matrix {
   readonly rows: number;
   /** K */
   readonly columns: number;
-  /** Number type of every block. */
-  readonly dtype: WeightType;
   /** The blocks, in order. */
   readonly blocks: readonly MatrixBlock[];
 }
@@ -59,13 +57,26 @@ export function createMatrix(gpu: Gpu, shape: readonly [number, number], options
     const count = Math.min(perBlock, rows - start);
     blocks.push({ start, rows: count, tensor: gpu.tensor([count, columns], { dtype, label: `${label}[${start}..${start + count})` }) });
   }
-  return { rows, columns, dtype, blocks };
+  return { rows, columns, blocks };
 }
 
 /** An f32 tensor (N, K) as a matrix. */
 export function asMatrix(tensor: Tensor): Matrix {
   const [rows, columns] = tensor.shape;
-  return { rows, columns, dtype: tensor.dtype as WeightType, blocks: [{ start: 0, rows, tensor }] };
+  return { rows, columns, blocks: [{ start: 0, rows, tensor }] };
+}
+
+/** Matrices on top of each other as one, without a copy. Their number types may differ. */
+export function stack(...parts: Matrix[]): Matrix {
+  const { columns } = parts[0];
+  const blocks: MatrixBlock[] = [];
+  let rows = 0;
+  for (const part of parts) {
+    if (part.columns !== columns) throw new Error(`cannot stack matrices of ${columns} and ${part.columns} columns`);
+    for (const block of part.blocks) blocks.push({ ...block, start: rows + block.start });
+    rows += part.rows;
+  }
+  return { rows, columns, blocks };
 }
 
 /** The first `rows` rows of a matrix, without a copy. */
@@ -75,26 +86,29 @@ export function firstRows(matrix: Matrix, rows: number): Matrix {
     const count = Math.min(block.rows, rows - block.start);
     return { start: block.start, rows: count, tensor: block.tensor.view([count, matrix.columns]) };
   });
-  return { ...matrix, rows, blocks };
+  return { rows, columns: matrix.columns, blocks };
 }
 
 /**
- * Writes a run of rows, given in the matrix's own number type.
+ * Writes bytes into a matrix, given in the matrix's own number type.
  *
- * @param data whole rows; with 16-bit numbers and an odd K an even number of them, and `start` even
+ * @param options `byteOffset` counts from the matrix's first number, a multiple of 4
+ * @throws {Error} when the bytes reach beyond the last row
  */
-export function writeRows(gpu: Gpu, matrix: Matrix, options: { start: number; data: Uint8Array }): void {
-  const rowBytes = matrix.columns * (matrix.dtype === "f32" ? 4 : 2);
-  let { start, data } = options;
+export function writeMatrix(gpu: Gpu, matrix: Matrix, options: { byteOffset?: number; data: Uint8Array }): void {
+  let { byteOffset = 0, data } = options;
   for (const block of matrix.blocks) {
     if (data.length === 0) return;
-    if (start >= block.start + block.rows) continue;
-    const bytes = Math.min(data.length, (block.start + block.rows - start) * rowBytes);
-    gpu.write(block.tensor, data.subarray(0, bytes), { byteOffset: (start - block.start) * rowBytes });
-    data = data.subarray(bytes);
-    start += bytes / rowBytes;
+    const blockBytes = block.rows * matrix.columns * (block.tensor.dtype === "f32" ? 4 : 2);
+    if (byteOffset < blockBytes) {
+      const bytes = Math.min(data.length, blockBytes - byteOffset);
+      gpu.write(block.tensor, data.subarray(0, bytes), { byteOffset });
+      data = data.subarray(bytes);
+      byteOffset += bytes;
+    }
+    byteOffset -= blockBytes;
   }
-  if (data.length > 0) throw new Error(`${data.length} bytes more than the matrix has rows for`);
+  if (data.length > 0) throw new Error(`${data.length} bytes more than the matrix has room for`);
 }
 
 /** Frees a matrix. */

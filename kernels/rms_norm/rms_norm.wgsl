@@ -10,13 +10,14 @@ fn main(
 ) {
   let place = place_of(group, groups, local);
   var squares = Element();
-  for (var i = place.first; i < place.end; i += LANES) {
-    let v = take(i);
+  for (var c = place.lane; c < place.end; c += LANES) {
+    let v = take(place.begin + c);
     squares += v * v;
   }
   let mean_square = reduce(vec2<f32>(total(squares), 0.0), local).x / params.columns;
   let scale = 1.0 / sqrt(mean_square + params.eps);
-  for (var i = place.first; i < place.end; i += LANES) {
-    y[i] = again(i) * scale * weight[i - place.begin];
+  for (var c = place.lane; c < place.end; c += LANES) {
+    let i = place.begin + c;
+    y[i] = again(i) * scale * weight[c];
   }
 }

@@ -13,16 +13,18 @@ fn main(
   let place = place_of(group, groups, local);
   var squares = Element();
   var products = Element();
-  for (var i = place.first; i < place.end; i += LANES) {
+  for (var c = place.lane; c < place.end; c += LANES) {
+    let i = place.begin + c;
     let v = x[i];
     squares += v * v;
-    products += dy[i] * weight[i - place.begin] * v;
+    products += dy[i] * weight[c] * v;
   }
   let means = reduce(vec2<f32>(total(squares), total(products)), local) / params.columns;
   let inverse = 1.0 / (means.x + params.eps); // r²
   let scale = sqrt(inverse); // r
   let along = inverse * means.y;
-  for (var i = place.first; i < place.end; i += LANES) {
-    dx[i] = base(i) + scale * (dy[i] * weight[i - place.begin] - x[i] * along);
+  for (var c = place.lane; c < place.end; c += LANES) {
+    let i = place.begin + c;
+    dx[i] = base(i) + scale * (dy[i] * weight[c] - x[i] * along);
   }
 }

@@ -11,14 +11,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 struct Place {
-  begin: u32, // the row's first element
-  first: u32, // this invocation's first element; the next are LANES further each
-  end: u32, // one past the row's last element
+  begin: u32, // the row's first element in the tensor
+  lane: u32, // this invocation's first element in the row; the next are LANES further each
+  end: u32, // elements of the row; 0 for rows past the last (without an early return: all invocations have to reach the barriers)
 }
 
 fn place_of(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
   let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
-  let begin = row * params.elements;
-  // No early return for rows past the end: all invocations have to reach the barriers.
-  return Place(begin, begin + local % LANES, select(begin, begin + params.elements, row < params.rows));
+  return Place(row * params.elements, local % LANES, select(0u, params.elements, row < params.rows));
 }

@@ -35,12 +35,17 @@ export function dispatchRowNorm(plan: Plan, op: RowNormDispatch): void {
   const element = elementFor(columns);
   const elements = columns / element.width;
   const variant = op.variant ?? (plan.gpu.software ? "alone" : "shared");
-  // A real GPU: up to 256 lanes a row, at least four elements each. Software: eight rows fill the lanes of a core.
-  const lanes = variant === "alone" ? 1 : Math.min(256, Math.max(32, 2 ** Math.ceil(Math.log2(elements / 4))));
-  const workgroup = Math.max(lanes, 8);
+  // Shared: up to 256 lanes a row, about four elements each. Alone: eight rows fill the lanes of a core, fewer are split between two cores.
+  const lanes = variant === "alone" ? 1 : powerOfTwo(elements / 4, { least: 32, most: 256 });
+  const workgroup = variant === "alone" ? powerOfTwo(rows / 2, { least: 1, most: 8 }) : lanes;
   plan.dispatch({
     label: op.label,
     code: [element.code, placeCode, variant === "alone" ? reduceAloneCode : reduceWorkgroupCode, ...op.code],
     constants: { WORKGROUP: workgroup, LANES: lanes },
   }, { tensors: op.tensors, params: { rows, elements, columns, eps }, workgroups: grid1d(rows * lanes, workgroup) });
+}
+
+/** The next power of two from `value` on, within limits that are powers of two. */
+function powerOfTwo(value: number, { least, most }: { least: number; most: number }): number {
+  return Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(value))));
 }

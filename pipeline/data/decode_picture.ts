@@ -14,8 +14,9 @@ export interface DecodePictureOptions {
 }
 
 /**
- * Decodes a JPEG, PNG, WebP, GIF (first frame), TIFF or AVIF file to RGB bytes, bit for bit as Pillow's `Image.open(…).convert("RGB")` does for
- * photographs: colour profiles and EXIF orientation are not applied, an alpha channel is dropped, 16 bits become the upper 8.
+ * Decodes a picture file to RGB bytes: JPEG, PNG, WebP, GIF (first frame) and TIFF bit for bit as Pillow's `Image.open(…).convert("RGB")` does, AVIF
+ * nearly. Colour profiles and EXIF orientation are not applied, an alpha channel is dropped, 16 bits become the upper 8. Two exceptions: Pillow clips
+ * gray pictures of 16 bits to white, and gives transparent GIF pixels the palette's colour; here they are scaled, and black.
  *
  * @param bytes The whole file.
  * @param options See {@linkcode DecodePictureOptions}.
@@ -37,7 +38,7 @@ export async function decodePicture(bytes: Uint8Array, options: DecodePictureOpt
     return space === "cmyk" ? await decodeCmyk(image) : await decodeRgb(image);
   } catch (error) {
     if (error instanceof MaspError) throw error;
-    return fail((error as Error).message, error);
+    return fail((error as Error).message.split("\n")[0], error);
   }
 }
 

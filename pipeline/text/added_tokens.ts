@@ -1,6 +1,8 @@
 /** A token that stands beside the BPE vocabulary, as tokenizer.json describes it. */
 export interface AddedToken {
+  /** Its row of the embedding. */
   id: number;
+  /** Its text. */
   content: string;
   /** Matched only between word boundaries. */
   single_word: boolean;
@@ -16,7 +18,9 @@ export interface AddedToken {
 
 /** The parts of tokenizer.json that this project itself reads. */
 export interface TokenizerJson {
+  /** The tokens beside the vocabulary. */
   added_tokens: AddedToken[];
+  /** The BPE model; `vocab` gives each token's id. */
   model: { type: "BPE"; vocab: Record<string, number> };
 }
 

@@ -10,6 +10,7 @@ export type MessagePart = { type: "image" } | { type: "text"; text: string };
 export interface Message {
   /** `system`, `user` or `assistant`. */
   role: string;
+  /** Text, or pictures and text in their order. */
   content: string | MessagePart[];
 }
 
@@ -23,7 +24,11 @@ export interface RenderOptions {
 export class ChatTemplate {
   readonly #template: Template;
 
-  /** @param template The compiled Jinja template. */
+  /**
+   * Wraps a compiled template.
+   *
+   * @param template The compiled Jinja template.
+   */
   constructor(template: Template) {
     this.#template = template;
   }

@@ -25,6 +25,8 @@ export class Tokenizer {
   #size: number;
 
   /**
+   * Builds the tokenizer that a parsed tokenizer.json describes.
+   *
    * @param Encoder `Tokenizer` of `@huggingface/tokenizers`.
    * @param json The contents of tokenizer.json.
    */

@@ -1,6 +1,6 @@
 import { assert, assertLess, assertThrows } from "@std/assert";
 import { linear, linearInputGradient, linearWeightGradient, type ProductVariant } from "../../kernels/linear/linear.ts";
-import { createMatrix, firstRows, type Matrix, type WeightType, writeRows } from "../../kernels/linear/matrix.ts";
+import { createMatrix, firstRows, type Matrix, stack, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
@@ -21,7 +21,7 @@ function randomWeights(count: number, seed: number, dtype: WeightType): { bytes:
 
 function matrixOf(gpu: Gpu, shape: [number, number], options: { dtype: WeightType; bytes: Uint8Array; maxBlockBytes?: number }): Matrix {
   const matrix = createMatrix(gpu, shape, options);
-  writeRows(gpu, matrix, { start: 0, data: options.bytes });
+  writeMatrix(gpu, matrix, { data: options.bytes });
   return matrix;
 }
 
@@ -91,6 +91,27 @@ gpuTest("linear: a matrix over the binding limit is cut into row blocks with the
   assertLess(relativeError(await gpu.readFloats(y), linearReference(x, values, { rows, inputs, outputs })), 1e-6);
   assertLess(relativeError(await gpu.readFloats(dx), linearBackwardReference(dy, { x, weight: values, rows, inputs, outputs }).dx), 1e-6);
   assertLess(relativeError(await gpu.readFloats(first), linearReference(x, values, { rows, inputs, outputs: 13 })), 1e-6);
+});
+
+gpuTest("linear: rows of different storage types stacked to one matrix, an odd number of them, through a wider result", async (gpu) => {
+  const [rows, inputs, outputs, width] = [6, 20, 29, 32];
+  const x = randomFloats(rows * inputs, 1);
+  const lower = randomWeights(18 * inputs, 2, "bf16");
+  const upper = randomWeights(11 * inputs, 3, "f32");
+  const values = [...lower.values, ...upper.values];
+  const weight = stack(
+    matrixOf(gpu, [18, inputs], { dtype: "bf16", bytes: lower.bytes }),
+    matrixOf(gpu, [11, inputs], { dtype: "f32", bytes: upper.bytes }),
+  );
+  const dy = randomFloats(rows * width, 4);
+  using plan = new Plan(gpu);
+  const y = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight, out: plan.persistent([rows, width]) });
+  const dx = linearInputGradient(plan, { dy: plan.persistent([rows, width], { data: dy }), weight, out: plan.persistent([rows, inputs]) });
+  plan.run();
+  const cut = <T extends ArrayLike<number>>(wide: T) => Array.from(wide).filter((_, i) => i % width < outputs);
+  const expected = linearBackwardReference(cut(dy), { x, weight: values, rows, inputs, outputs });
+  assertLess(relativeError(cut(await gpu.readFloats(y)), linearReference(x, values, { rows, inputs, outputs })), 1e-6);
+  assertLess(relativeError(await gpu.readFloats(dx), expected.dx), 1e-6);
 });
 
 gpuTest("linear: weight and bias gradients add to what is there", async (gpu) => {

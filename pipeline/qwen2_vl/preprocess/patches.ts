@@ -44,6 +44,9 @@ export function patchify(picture: Picture, options: PatchifyOptions): Float32Arr
   const { patchSize, mergeSize, temporalPatchSize, table } = options;
   const block = patchSize * mergeSize;
   const area = patchSize * patchSize;
+  // Where a patch's pixels lie, in bytes from its first: (y, x).
+  const offsets = Int32Array.from({ length: area }, (_, i) => (Math.trunc(i / patchSize) * width + i % patchSize) * 3);
+  const channels = [0, 1, 2].map((channel) => table.subarray(channel * 256, (channel + 1) * 256));
   const out = new Float32Array(width * height * 3 * temporalPatchSize);
   let o = 0;
   for (let blockY = 0; blockY < height; blockY += block) {
@@ -51,12 +54,11 @@ export function patchify(picture: Picture, options: PatchifyOptions): Float32Arr
       for (let top = blockY; top < blockY + block; top += patchSize) {
         for (let left = blockX; left < blockX + block; left += patchSize) {
           for (let channel = 0; channel < 3; channel++) {
-            const start = o;
-            for (let y = top; y < top + patchSize; y++) {
-              let i = (y * width + left) * 3 + channel;
-              for (let x = 0; x < patchSize; x++, i += 3) out[o++] = table[channel * 256 + data[i]];
+            const first = (top * width + left) * 3 + channel;
+            const values = channels[channel];
+            for (let time = 0; time < temporalPatchSize; time++, o += area) {
+              for (let i = 0; i < area; i++) out[o + i] = values[data[first + offsets[i]]];
             }
-            for (let time = 1; time < temporalPatchSize; time++, o += area) out.copyWithin(o, start, start + area);
           }
         }
       }

@@ -10,6 +10,8 @@ export interface Picture {
 
 /** Extent of a picture in pixels. */
 export interface PictureSize {
+  /** In pixels. */
   width: number;
+  /** In pixels. */
   height: number;
 }

@@ -47,7 +47,11 @@ export class PictureProcessor {
   readonly config: PictureProcessorConfig;
   readonly #table: Float32Array;
 
-  /** @param config See {@linkcode PictureProcessorConfig}. */
+  /**
+   * Makes a processor with checked settings.
+   *
+   * @param config See {@linkcode PictureProcessorConfig}.
+   */
   constructor(config: PictureProcessorConfig) {
     this.config = config;
     this.#table = normalizationTable(config.mean, config.std, { scale: config.scale });

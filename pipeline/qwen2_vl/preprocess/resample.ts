@@ -12,7 +12,7 @@ const FILTERS: Record<ResampleFilter, { support: number; weight: (x: number) => 
 };
 
 /**
- * Resizes a picture, bit for bit as Pillow does (`Image.resize`; src/libImaging/Resample.c, 8 bits a channel): separable, the filter widened by the
+ * Resizes a picture, bit for bit as Pillow 11 does (`Image.resize`; src/libImaging/Resample.c, 8 bits a channel): separable, the filter widened by the
  * scale when shrinking, coefficients in 22-bit fixed point, first the rows, then the columns, rounded to bytes after each.
  *
  * @param picture (height, width, 3)
@@ -76,9 +76,9 @@ function resampleRows(data: Uint8Array, height: number, coefficients: Coefficien
       const end = x * stride + count[x];
       for (let k = x * stride; k < end; k++, i += 3) {
         const weight = weights[k];
-        red = (red + data[i] * weight) | 0;
-        green = (green + data[i + 1] * weight) | 0;
-        blue = (blue + data[i + 2] * weight) | 0;
+        red = (red + Math.imul(data[i], weight)) | 0;
+        green = (green + Math.imul(data[i + 1], weight)) | 0;
+        blue = (blue + Math.imul(data[i + 2], weight)) | 0;
       }
       out[o++] = red >> PRECISION_BITS;
       out[o++] = green >> PRECISION_BITS;
@@ -98,7 +98,7 @@ function resampleColumns(data: Uint8Array, rowBytes: number, coefficients: Coeff
     for (let k = 0; k < count[y]; k++) {
       const weight = weights[y * stride + k];
       const row = (first[y] + k) * rowBytes;
-      for (let x = 0; x < rowBytes; x++) sums[x] += data[row + x] * weight;
+      for (let x = 0; x < rowBytes; x++) sums[x] += Math.imul(data[row + x], weight);
     }
     const row = y * rowBytes;
     for (let x = 0; x < rowBytes; x++) out[row + x] = sums[x] >> PRECISION_BITS;

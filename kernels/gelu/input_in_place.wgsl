@@ -1,0 +1,4 @@
+// The input is what y holds.
+fn load(i: u32) -> Element {
+  return y[i];
+}

@@ -1,0 +1,55 @@
+// Rotary position embedding in the "rotate half" form: the numbers j and j + HALF of a head are one pair, turned by the angle of
+// the row's position on the axis of frequency j. An invocation turns an Element of pairs in HEADS_EACH heads of a row.
+// Assigns y (or turns it in place); only the rotated columns of a row are touched.
+const WORKGROUP: u32 = 64u;
+const WIDTH: u32 = 1u; // numbers of an Element
+const HALF: u32 = 1u; // elements of half a head
+const HEADS_EACH: u32 = 1u;
+
+struct Params {
+  count: u32, // invocations
+  head_parts: u32, // of HEADS_EACH heads each
+  heads: u32,
+  axes: u32, // columns of positions
+  x_offset: u32, // in elements
+  x_stride: u32, // from row to row, in elements
+  y_offset: u32,
+  y_stride: u32,
+  sign: f32, // -1 turns back
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> positions: array<u32>; // (rows, axes)
+@group(0) @binding(2) var<storage, read> table: array<vec2<f32>>; // (positions, pairs): cosine, sine
+@group(0) @binding(3) var<storage, read> frequency_axes: array<u32>; // (pairs): a column of positions
+@group(0) @binding(4) var<storage, read_write> y: array<Element>;
+
+fn rotation(row: u32, pair: u32) -> vec2<f32> {
+  let position = positions[row * params.axes + frequency_axes[pair]];
+  return table[position * (HALF * WIDTH) + pair];
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let n = (group.y * groups.x + group.x) * WORKGROUP + local;
+  if (n >= params.count) {
+    return;
+  }
+  let j = n % HALF;
+  let part = (n / HALF) % params.head_parts;
+  let row = n / (HALF * params.head_parts);
+  let r = rotations(row, j * WIDTH);
+  let x_row = params.x_offset + row * params.x_stride;
+  let y_row = params.y_offset + row * params.y_stride;
+  let last = min((part + 1u) * HEADS_EACH, params.heads);
+  for (var head = part * HEADS_EACH; head < last; head++) {
+    let i = head * 2u * HALF + j;
+    let a = load(x_row + i);
+    let b = load(x_row + i + HALF);
+    y[y_row + i] = a * r.cosine - b * r.sine;
+    y[y_row + i + HALF] = b * r.cosine + a * r.sine;
+  }
+}

@@ -1,0 +1,27 @@
+// y[t] = source[index[t] − first] where the source has that row; other rows of y stay. An invocation for each element of y.
+struct Params {
+  count: u32, // elements of y
+  elements: u32, // of a row
+  rows: u32, // of the source
+  first: u32, // index of the source's first row
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> index: array<u32>; // (T)
+@group(0) @binding(2) var<storage, read_write> y: array<Element>; // (T, elements)
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let i = place_of(group, groups, local);
+  if (i >= params.count) {
+    return;
+  }
+  let t = i / params.elements;
+  let row = index[t] - params.first; // below the first row it wraps around to a large number
+  if (row < params.rows) {
+    y[i] = load(row * params.elements + i % params.elements);
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Stage "encode": pictures → visual features on the GPU, each picture once: kept in GPU memory, and on disk where a folder is given.
+ * Letters: N visual tokens of a picture, D hidden.
+ */
+import { exists } from "@std/fs";
+import { join } from "@std/path";
+import type { Tensor } from "../kernels/tensor.ts";
+import { openSafetensors, writeSafetensors } from "./checkpoint/safetensors.ts";
+import { decodePicture } from "./data/decode_picture.ts";
+import { MaspError } from "./errors.ts";
+import type { Qwen2Vl } from "./load.ts";
+import type { ProcessedPicture } from "./qwen2_vl/preprocess/preprocess.ts";
+
+/** Options of {@linkcode FeatureStore}. */
+export interface FeatureStoreOptions {
+  /** Folder in which features are kept from run to run; none when left out. */
+  cacheDir?: string;
+  /** Features are kept in this many bytes of GPU memory; 512 MiB when left out. */
+  gpuBytes?: number;
+}
+
+interface Prepared {
+  path?: string;
+  picture?: ProcessedPicture;
+  stored?: { shape: number[]; data: Float32Array<ArrayBuffer> };
+}
+
+/** What {@linkcode FeatureStore} did. */
+export interface FeatureStoreCounters {
+  /** Pictures that went through the vision tower. */
+  encoded: number;
+  /** Pictures whose features came from the disk. */
+  fromDisk: number;
+  /** Pictures whose features were on the GPU already. */
+  fromGpu: number;
+}
+
+/** Visual features by picture. The disk's key is the SHA-256 of the picture's bytes, the vision tower and the picture size limits. */
+export class FeatureStore implements AsyncDisposable {
+  /** What was done so far. */
+  readonly counters: FeatureStoreCounters = { encoded: 0, fromDisk: 0, fromGpu: 0 };
+  readonly #model: Qwen2Vl;
+  readonly #options: FeatureStoreOptions;
+  readonly #features = new Map<string, Tensor>();
+  readonly #prepared = new Map<string, Promise<Prepared>>();
+  readonly #writes = new Set<Promise<void>>();
+  #bytes = 0;
+
+  /** @param model the model whose vision tower encodes */
+  constructor(model: Qwen2Vl, options: FeatureStoreOptions = {}) {
+    this.#model = model;
+    this.#options = options;
+  }
+
+  /** Begins to read and decode pictures that will be asked for soon. */
+  prefetch(...images: string[]): void {
+    for (const image of images) {
+      if (this.#features.has(image) || this.#prepared.has(image)) continue;
+      const prepared = this.#prepare(image);
+      prepared.catch(() => {}); // reported by get()
+      this.#prepared.set(image, prepared);
+    }
+  }
+
+  /**
+   * Features (N, D) of a picture. The tensor stays valid for what is submitted before the next call.
+   *
+   * @throws {MaspError} when the picture cannot be read or decoded
+   */
+  async get(image: string): Promise<Tensor> {
+    let features = this.#features.get(image);
+    if (features) {
+      this.counters.fromGpu++;
+      this.#features.delete(image); // to the end: most recently used
+    } else {
+      this.prefetch(image);
+      const prepared = await this.#prepared.get(image)!.finally(() => this.#prepared.delete(image));
+      features = this.#upload(prepared);
+      this.#bytes += features.bytes;
+    }
+    this.#features.set(image, features);
+    this.#evict(features);
+    return features;
+  }
+
+  /** Waits until the features of every picture so far are on the disk. */
+  async flush(): Promise<void> {
+    while (this.#writes.size) await Promise.all(this.#writes);
+  }
+
+  /** Waits for the disk and frees the GPU memory. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.flush();
+    this.#model.gpu.destroy(...this.#features.values());
+    this.#features.clear();
+  }
+
+  async #prepare(image: string): Promise<Prepared> {
+    const bytes = await readPicture(image);
+    const { cacheDir } = this.#options;
+    const { processor, visionId } = this.#model;
+    if (!cacheDir) return { picture: processor.process(await decodePicture(bytes, { name: image })) };
+    const key = new Blob([bytes, JSON.stringify(processor.config)]);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await key.arrayBuffer()));
+    const hash = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const path = join(cacheDir, visionId, hash.slice(0, 2), `${hash}.safetensors`);
+    if (await exists(path)) {
+      const stored = readStored(path, this.#model.network.config.text.hidden);
+      if (stored) return { path, stored };
+    }
+    return { path, picture: processor.process(await decodePicture(bytes, { name: image })) };
+  }
+
+  #upload({ path, picture, stored }: Prepared): Tensor {
+    const { gpu, vision } = this.#model;
+    if (stored) {
+      this.counters.fromDisk++;
+      return gpu.tensor(stored.shape, { data: stored.data, label: "visual features" });
+    }
+    const [features] = vision.encode(picture!);
+    this.counters.encoded++;
+    if (path) {
+      const write = gpu.readFloats(features).then((data) =>
+        writeSafetensors(path, { features: { dtype: "F32", shape: [...features.shape], data } }, {})
+      );
+      const tracked: Promise<void> = write.finally(() => this.#writes.delete(tracked));
+      tracked.catch(() => {}); // reported by flush()
+      this.#writes.add(tracked);
+    }
+    return features;
+  }
+
+  #evict(current: Tensor): void {
+    const limit = this.#options.gpuBytes ?? 512 * 2 ** 20;
+    for (const [image, features] of this.#features) {
+      if (this.#bytes <= limit || features === current) return;
+      this.#features.delete(image);
+      this.#bytes -= features.bytes;
+      this.#model.gpu.destroy(features);
+    }
+  }
+}
+
+/**
+ * Decodes every picture once and names all that cannot be decoded.
+ *
+ * @returns the message of each picture that fails, by path
+ */
+export async function findBadPictures(images: Iterable<string>, options: { concurrency?: number } = {}): Promise<Map<string, string>> {
+  const queue = [...new Set(images)];
+  const bad = new Map<string, string>();
+  const work = async () => {
+    for (let image = queue.pop(); image !== undefined; image = queue.pop()) {
+      try {
+        await decodePicture(await readPicture(image), { name: image });
+      } catch (error) {
+        if (!(error instanceof MaspError)) throw error;
+        bad.set(image, error.message);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: options.concurrency ?? 4 }, work));
+  return new Map([...bad].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+async function readPicture(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    throw new MaspError(`Cannot read the picture "${path}": ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Features on the disk, or nothing when the file is damaged: then the picture is encoded again. */
+function readStored(path: string, hidden: number): Prepared["stored"] {
+  try {
+    using file = openSafetensors(path);
+    const { shape, data } = file.readTensor("features");
+    return shape.length === 2 && shape[1] === hidden && data instanceof Float32Array
+      ? { shape: [...shape], data: data as Float32Array<ArrayBuffer> }
+      : undefined;
+  } catch (error) {
+    if (error instanceof MaspError) return undefined;
+    throw error;
+  }
+}

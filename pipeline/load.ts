@@ -1,0 +1,129 @@
+/** Stage "load": a Qwen2-VL checkpoint folder → a model on the GPU with its tokenizer, chat template and picture processor. */
+import { join } from "@std/path";
+import type { Gpu } from "../kernels/gpu.ts";
+import type { WeightType } from "../kernels/linear/matrix.ts";
+import { type ModelFolder, openModelFolder } from "./checkpoint/model_folder.ts";
+import { MaspError } from "./errors.ts";
+import { parseConfig, type Qwen2VlConfig } from "./qwen2_vl/config.ts";
+import { createNetwork, type Network } from "./qwen2_vl/network.ts";
+import { loadPictureProcessor, type PictureProcessor } from "./qwen2_vl/preprocess/preprocess.ts";
+import { VisionTower } from "./qwen2_vl/vision_tower.ts";
+import { expectedTensors, loadWeights } from "./qwen2_vl/weights.ts";
+import { readOptionalJson } from "./read_json.ts";
+import { type ChatTemplate, loadChatTemplate } from "./text/chat_template.ts";
+import { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+
+/** A loaded checkpoint. Dispose of it to free its GPU memory. */
+export interface Qwen2Vl extends Disposable {
+  /** The device that holds it. */
+  readonly gpu: Gpu;
+  /** The folder that it came from. */
+  readonly dir: string;
+  /** Hexadecimal number that tells models with other vision towers apart: the key of cached features. */
+  readonly visionId: string;
+  /** Sizes, weights, tables. */
+  readonly network: Network;
+  /** Encodes pictures. */
+  readonly vision: VisionTower;
+  /** Text ↔ ids. */
+  readonly tokenizer: Tokenizer;
+  /** Messages → text. */
+  readonly chatTemplate: ChatTemplate;
+  /** Pixels → patches. */
+  readonly processor: PictureProcessor;
+  /** Tensors of the folder that the model does not use. */
+  readonly unusedTensors: readonly string[];
+}
+
+/** Options of {@linkcode loadQwen2Vl}. */
+export interface LoadQwen2VlOptions {
+  /**
+   * Number type of the matrices on the GPU. `auto` keeps what the file has, except that a software adapter gets f32, which it computes
+   * fastest, where the weights take less than 2 GiB so.
+   */
+  weights?: WeightType | "auto";
+  /** Told the bytes read so far and the bytes in all. */
+  onProgress?: (bytes: number, total: number) => void;
+}
+
+/** Weights up to this many bytes are kept as f32 on a software adapter. */
+const SMALL_MODEL_BYTES = 2 * 2 ** 30;
+
+/**
+ * Loads a checkpoint folder in the published format (see `config.json`, `*.safetensors`, `tokenizer.json`, `preprocessor_config.json`).
+ * Tensors are streamed to the GPU in pieces of 8 MiB.
+ *
+ * @throws {MaspError} naming what is missing, damaged or of a wrong shape
+ */
+export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOptions = {}): Promise<Qwen2Vl> {
+  using folder = await openModelFolder(dir);
+  const generation = await readOptionalJson(join(dir, "generation_config.json"));
+  const config = parseConfig(folder.config, { generation, name: dir });
+  const [tokenizer, chatTemplate, processor] = await Promise.all([loadTokenizer(dir), loadChatTemplate(dir), loadPictureProcessor(dir)]);
+  const expected = expectedTensors(config);
+  const unusedTensors = folder.checkTensors(expected);
+  if (tokenizer.size > config.text.vocabulary + 4096) {
+    throw new MaspError(`Cannot load "${dir}": tokenizer.json has ${tokenizer.size} tokens, config.json only ${config.text.vocabulary} rows. Are they of the same model?`);
+  }
+  const total = [...expected.keys()].reduce((sum, name) => sum + bytesOf(folder, name), 0);
+  const weights = loadWeights(gpu, sourceOf(folder), {
+    config,
+    weights: chooseWeights(gpu, { wanted: options.weights ?? "auto", folder, expected }),
+    onProgress: (bytes) => options.onProgress?.(bytes, total),
+  });
+  gpu.check();
+  const network = createNetwork(gpu, { config, weights });
+  const vision = new VisionTower(network);
+  return {
+    gpu,
+    dir,
+    visionId: await identify(folder, config),
+    network,
+    vision,
+    tokenizer,
+    chatTemplate,
+    processor,
+    unusedTensors,
+    [Symbol.dispose]() {
+      vision[Symbol.dispose]();
+      network[Symbol.dispose]();
+    },
+  };
+}
+
+function sourceOf(folder: ModelFolder) {
+  return {
+    find: (name: string) => folder.tensor(name),
+    *chunks(name: string): Iterable<Uint8Array> {
+      const tensor = folder.tensor(name);
+      if (tensor) yield* tensor.file.chunks(tensor.name);
+    },
+  };
+}
+
+function bytesOf(folder: ModelFolder, name: string): number {
+  const tensor = folder.tensor(name);
+  const width = tensor?.dtype === "F32" ? 4 : 2;
+  return (tensor?.shape ?? [0]).reduce((a, b) => a * b, width);
+}
+
+function chooseWeights(gpu: Gpu, options: { wanted: WeightType | "auto"; folder: ModelFolder; expected: Map<string, number[]> }): WeightType | undefined {
+  const { wanted, expected } = options;
+  if (wanted !== "auto") return wanted;
+  const numbers = [...expected.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  return gpu.software && 4 * numbers < SMALL_MODEL_BYTES ? "f32" : undefined;
+}
+
+/** Hash of the vision tower's sizes and of the beginning of each of its tensors. */
+async function identify(folder: ModelFolder, config: Qwen2VlConfig): Promise<string> {
+  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(config.vision))];
+  for (const name of folder.names().filter((name) => name.startsWith("visual."))) {
+    const { file, name: stored } = folder.tensor(name)!;
+    for (const chunk of file.chunks(stored, { chunkBytes: 4096 })) {
+      parts.push(chunk.slice());
+      break;
+    }
+  }
+  const digest = await crypto.subtle.digest("SHA-256", await new Blob(parts as BlobPart[]).arrayBuffer());
+  return [...new Uint8Array(digest).subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,32 @@
+/** Numbers of checkpoint files (little-endian F32, BF16, F16) in other number types. */
+import type { WeightType } from "../../kernels/linear/matrix.ts";
+import { MaspError } from "../errors.ts";
+
+/**
+ * Bytes in a file's number type as f32.
+ *
+ * @throws {MaspError} on a number type that weights do not come in
+ */
+export function toFloats(bytes: Uint8Array, dtype: string): Float32Array<ArrayBuffer> {
+  const copy = bytes.slice().buffer;
+  if (dtype === "F32") return new Float32Array(copy);
+  if (dtype === "F16") return Float32Array.from(new Float16Array(copy));
+  if (dtype !== "BF16") throw new MaspError(`Weights of type ${dtype} cannot be used; expected F32, BF16 or F16.`);
+  const half = new Uint16Array(copy);
+  const bits = new Uint32Array(half.length);
+  for (let i = 0; i < half.length; i++) bits[i] = half[i] << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/** Bytes in a file's number type in another one; the same bytes where nothing changes. Rounds to nearest, ties to even. */
+export function convertNumbers(bytes: Uint8Array, types: { from: string; to: WeightType }): Uint8Array {
+  const { from, to } = types;
+  if (from.toLowerCase() === to) return bytes;
+  const floats = toFloats(bytes, from);
+  if (to === "f32") return new Uint8Array(floats.buffer);
+  if (to === "f16") return new Uint8Array(Float16Array.from(floats).buffer);
+  const bits = new Uint32Array(floats.buffer);
+  const half = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) half[i] = (bits[i] + 0x7fff + ((bits[i] >>> 16) & 1)) >>> 16;
+  return new Uint8Array(half.buffer);
+}

@@ -1,0 +1,161 @@
+/**
+ * A decoder layer, forward and backward. Letters: T rows of the pass, Q rows that go on (all T, or the answers alone in the last layer),
+ * D hidden, E = heads · headDim, KV = kvHeads · headDim, I intermediate.
+ */
+import { attention, attentionBackward } from "../../kernels/attention/attention.ts";
+import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
+import type { Plan } from "../../kernels/plan.ts";
+import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
+import { rotary } from "../../kernels/rotary/rotary.ts";
+import { gatherRows, scatterAddRows } from "../../kernels/rows/rows.ts";
+import { scatterRows } from "../../kernels/scatter_rows/scatter_rows.ts";
+import { swiglu, swigluBackward } from "../../kernels/swiglu/swiglu.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import type { Network } from "./network.ts";
+import type { DecoderLayerWeights } from "./weights.ts";
+
+/** Positions of rows and the keys that they see. */
+export interface RowInputs {
+  /** (rows, 3) u32 */
+  readonly positions: Tensor;
+  /** (rows, 2) u32 */
+  readonly ranges: Tensor;
+  /** (T, 2) u32; needed for the backward pass */
+  readonly keyRanges?: Tensor;
+}
+
+/** Rows that alone go on behind a layer. */
+export interface SelectedRows extends RowInputs {
+  /** (Q) u32 */
+  readonly index: Tensor;
+}
+
+/** Arguments of {@linkcode decoderLayer}. */
+export interface DecoderLayerArgs {
+  /** (T, D) */
+  x: Tensor;
+  /** The layer's weights. */
+  weights: DecoderLayerWeights;
+  /** The T rows. */
+  rows: RowInputs;
+  /** The rows that go on; all when left out. */
+  queries?: SelectedRows;
+  /** Keys and values of a sequence that grows (C, 2·KV): the T rows' are written there and all are read from there. */
+  cache?: Tensor;
+  /** Row in the cache of each of the T rows (T) u32; the first T when left out. */
+  cacheRows?: Tensor;
+}
+
+/** What the backward pass needs of a forward pass. */
+export interface DecoderLayerTrace {
+  /** (T, D) */
+  readonly x: Tensor;
+  /** (Q, D) */
+  readonly xq: Tensor;
+  /** (Q, E), turned */
+  readonly q: Tensor;
+  /** (T, 2·KV), keys turned */
+  readonly kv: Tensor;
+  /** (Q, E) */
+  readonly attended: Tensor;
+  /** (Q, heads) */
+  readonly lse?: Tensor;
+  /** (Q, D), behind the attention */
+  readonly middle: Tensor;
+  /** (Q, 2·I) */
+  readonly gateUp: Tensor;
+}
+
+/** x += o(attention(q, k, v)); x += down(silu(gate) · up). @returns (Q, D) and what the backward pass needs */
+export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Network }): { out: Tensor; trace: DecoderLayerTrace } {
+  const { x, weights, rows, queries, cache, cacheRows, network } = args;
+  const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
+  const width = kvHeads * headDim;
+  const normed = rmsNorm(plan, { x, weight: weights.inputNorm, eps });
+  const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width]) : undefined;
+  const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct });
+  rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
+  if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
+  const xq = queries ? select(plan, x, queries.index) : x;
+  const normedQ = queries ? select(plan, normed, queries.index) : normed;
+  const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias });
+  const { positions, ranges } = queries ?? rows;
+  rotary(plan, { x: q, out: q, heads, positions, ...network.rotary });
+  const keys = cache ?? kv;
+  const { out: attended, lse } = attention(plan, { q, k: keys, v: keys, ranges, heads, kvHeads, headDim, ...keyValueColumns(network), lse: true });
+  const middle = linear(plan, { x: attended, weight: weights.output, residual: xq });
+  const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp });
+  const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle });
+  return { out, trace: { x, xq, q, kv, attended, lse, middle, gateUp } };
+}
+
+/** Arguments of {@linkcode decoderLayerBackward}. */
+export interface DecoderLayerBackwardArgs {
+  /** Gradient of the layer's result (Q, D). */
+  dout: Tensor;
+  /** From the forward pass. */
+  trace: DecoderLayerTrace;
+  /** The layer's weights. */
+  weights: DecoderLayerWeights;
+  /** The T rows. */
+  rows: RowInputs;
+  /** The rows that went on. */
+  queries?: SelectedRows;
+}
+
+/** Gradient of the layer's input (T, D); the weights are frozen. Assigns. */
+export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs & { network: Network }): Tensor {
+  const { dout, trace, weights, rows, queries, network } = args;
+  const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
+  const { positions, ranges, keyRanges } = queries ?? rows;
+  if (!keyRanges || !trace.lse) throw new Error("decoderLayerBackward: the forward pass kept no key ranges");
+  const dinner = linearInputGradient(plan, { dy: dout, weight: weights.down });
+  const { dgateUp } = swigluBackward(plan, { gateUp: trace.gateUp, dy: dinner });
+  const dnormed = linearInputGradient(plan, { dy: dgateUp, weight: weights.gateUp });
+  const dmiddle = rmsNormBackward(plan, { x: trace.middle, weight: weights.postNorm, dy: dnormed, eps, residual: dout });
+  const dattended = linearInputGradient(plan, { dy: dmiddle, weight: weights.output });
+  const { dq, dkv } = attentionBackward(plan, {
+    q: trace.q,
+    k: trace.kv,
+    v: trace.kv,
+    out: trace.attended,
+    lse: trace.lse,
+    dout: dattended,
+    ranges,
+    keyRanges,
+    heads,
+    kvHeads,
+    headDim,
+    ...keyValueColumns(network),
+  });
+  rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });
+  rotary(plan, { x: dkv, out: dkv, heads: kvHeads, positions: rows.positions, inverse: true, ...network.rotary });
+  const norm = { weight: weights.inputNorm, eps };
+  if (!queries) {
+    const dnormedQ = linearInputGradient(plan, { dy: dq, weight: weights.query });
+    const dy = linearInputGradient(plan, { dy: dkv, weight: weights.keyValue, residual: dnormedQ });
+    return rmsNormBackward(plan, { ...norm, x: trace.x, dy, residual: dmiddle });
+  }
+  // The norm's gradient is linear in dy, so the rows that went on and the keys and values can be taken one after the other.
+  const dx = rmsNormBackward(plan, { ...norm, x: trace.x, dy: linearInputGradient(plan, { dy: dkv, weight: weights.keyValue }) });
+  const dxq = rmsNormBackward(plan, {
+    ...norm,
+    x: trace.xq,
+    dy: linearInputGradient(plan, { dy: dq, weight: weights.query }),
+    residual: dmiddle,
+  });
+  return scatterAddRows(plan, { dy: dxq, index: queries.index, out: dx, add: true });
+}
+
+function select(plan: Plan, source: Tensor, index: Tensor): Tensor {
+  const out = plan.scratch([index.shape[0], source.shape[1]], { label: "selected rows" });
+  gatherRows(plan, { source, index, out });
+  return out;
+}
+
+/** Where keys and values lie in a row (2·KV), and the scale of the scores. */
+function keyValueColumns(network: Network): { kStride: number; vStride: number; vOffset: number; scale: number } {
+  const { kvHeads, headDim } = network.config.text;
+  const width = kvHeads * headDim;
+  return { kStride: 2 * width, vStride: 2 * width, vOffset: width, scale: 1 / Math.sqrt(headDim) };
+}

@@ -1,0 +1,220 @@
+/**
+ * Greedy generation with a cache of keys and values. The arg-max and the whole state stay on the GPU: the host waits once, at the end.
+ * Letters: T rows of the prompts' pass, R sequences, C rows of the cache.
+ */
+import { argMax } from "../../kernels/arg_max/arg_max.ts";
+import { advanceGeneration, type GenerationState, generationState } from "../../kernels/generation_state/generation_state.ts";
+import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
+import type { Matrix } from "../../kernels/linear/matrix.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { PlanCache } from "../../kernels/plan_cache.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import { answerLogits } from "./answer_loss.ts";
+import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
+import type { Network } from "./network.ts";
+import { layoutSequences, roundRows, type SequenceLayout, totalRows } from "./sequence_layout.ts";
+
+/** One prompt. */
+export interface Prompt {
+  /** Token ids (L); any id where another source fills the row. */
+  ids: ArrayLike<number>;
+  /** Rows of other sources by their names (L), `NO_ROW` where they fill none. */
+  rows?: Readonly<Record<string, ArrayLike<number>>>;
+  /** Positions (L, 3); 0, 1, 2, … when left out. */
+  positions?: ArrayLike<number>;
+}
+
+/** Options of {@linkcode Generator}. */
+export interface GeneratorOptions {
+  /** Tokens that are generated at most. */
+  maxNewTokens: number;
+  /** Rows of the head that count; the whole head when left out. */
+  head?: Matrix;
+  /** Tensors (n, D) that fill rows of the prompts, by name. They stay the same tensors; what they hold may change. */
+  sources?: Readonly<Record<string, Tensor>>;
+  /** Ids that end an answer. */
+  eosIds: readonly number[];
+}
+
+/** Answers of {@linkcode Generator.generate}. */
+export interface Generated {
+  /** New tokens of each prompt, without the end token. */
+  tokens: number[][];
+  /** Logits behind each prompt (V), when asked for. */
+  logits?: Float32Array[];
+}
+
+/** Generates answers, with a plan for the prompts per number of rows and one for a further token. */
+export class Generator implements Disposable {
+  readonly #network: Network;
+  readonly #options: GeneratorOptions & { head: Matrix };
+  readonly #prefills = new PlanCache<Prefill>(32);
+  readonly #decodings = new PlanCache<Decoding>(8);
+  #caches: Tensor[] = [];
+
+  /** @param network the model */
+  constructor(network: Network, options: GeneratorOptions) {
+    this.#network = network;
+    this.#options = { ...options, head: options.head ?? network.weights.head };
+  }
+
+  /**
+   * Greedy answers to prompts, all in one pass.
+   *
+   * @param options whether the logits behind the prompts are read as well
+   */
+  async generate(prompts: readonly Prompt[], options: { logits?: boolean } = {}): Promise<Generated> {
+    const { prefill, decoding } = this.#start(prompts);
+    const { maxNewTokens: n, head } = this.#options;
+    for (let i = 1; i < n; i++) decoding.plan.run();
+    const [generated, logits] = await this.#network.gpu.read(decoding.state.generated, ...(options.logits ? [prefill.logits] : []));
+    const ids = new Uint32Array(generated.buffer);
+    const tokens = prompts.map((_, r) => this.#untilEnd([...ids.subarray(r * n, (r + 1) * n)]));
+    if (!options.logits) return { tokens };
+    const floats = new Float32Array(logits.buffer);
+    const width = prefill.logits.shape[1];
+    return { tokens, logits: prompts.map((_, r) => floats.slice(r * width, r * width + head.rows)) };
+  }
+
+  /** Frees plans and caches. */
+  [Symbol.dispose](): void {
+    this.#prefills.clear();
+    this.#decodings.clear();
+    this.#network.gpu.destroy(...this.#caches.splice(0));
+  }
+
+  #untilEnd(ids: number[]): number[] {
+    const end = ids.findIndex((id) => this.#options.eosIds.includes(id));
+    return end < 0 ? ids : ids.slice(0, end);
+  }
+
+  /** Runs the prompts' pass, which leaves the first token in the state. */
+  #start(prompts: readonly Prompt[]): { prefill: Prefill; decoding: Decoding } {
+    const { maxNewTokens: reserve } = this.#options;
+    const segments = prompts.map(({ ids, positions }) => ({ length: ids.length, positions, answers: [ids.length - 1], reserve }));
+    const count = prompts.length;
+    const rows = roundRows(totalRows(segments));
+    this.#reserve(rows);
+    const shared = { ...this.#options, count, caches: this.#caches };
+    const decoding = this.#decodings.get(`${count}`, () => new Decoding(this.#network, shared));
+    const prefill = this.#prefills.get(`${rows} ${count}`, () => new Prefill(this.#network, { ...shared, rows, state: decoding.state }));
+    const layout = layoutSequences(segments, { rows, answers: count });
+    prefill.write(prompts, layout);
+    decoding.write(prompts, layout);
+    prefill.plan.run();
+    return { prefill, decoding };
+  }
+
+  /** Makes caches for that many rows; larger ones replace the old ones, and the plans that used them. */
+  #reserve(rows: number): void {
+    if (this.#caches[0] && this.#caches[0].shape[0] >= rows) return;
+    this[Symbol.dispose]();
+    const { gpu, config: { text } } = this.#network;
+    const capacity = Math.ceil(rows / 256) * 256;
+    this.#caches = Array.from(
+      { length: text.layers },
+      (_, i) => gpu.tensor([capacity, 2 * text.kvHeads * text.headDim], { label: `keys and values of layer ${i}` }),
+    );
+  }
+}
+
+interface Shared extends GeneratorOptions {
+  head: Matrix;
+  count: number;
+  caches: readonly Tensor[];
+}
+
+/** The prompts' pass. */
+class Prefill implements Disposable {
+  readonly plan: Plan;
+  readonly logits: Tensor;
+  readonly #inputs: InputBlock<InputSpec>;
+  readonly #sources: string[];
+
+  constructor(network: Network, options: Shared & { rows: number; state: GenerationState }) {
+    const { rows, count, caches, head, sources = {}, state } = options;
+    this.#sources = Object.keys(sources);
+    this.plan = new Plan(network.gpu, `prompts of ${rows} rows`);
+    const inputs = inputBlock(this.plan, {
+      ids: { shape: [rows], dtype: "u32" },
+      positions: { shape: [rows, 3], dtype: "u32" },
+      ranges: { shape: [rows, 2], dtype: "u32" },
+      index: { shape: [count], dtype: "u32" },
+      answerPositions: { shape: [count, 3], dtype: "u32" },
+      answerRanges: { shape: [count, 2], dtype: "u32" },
+      ...Object.fromEntries(this.#sources.map((name) => [`source ${name}`, { shape: [rows], dtype: "u32" }])),
+    } as InputSpec);
+    this.#inputs = inputs;
+    const t = inputs.tensors;
+    const others = this.#sources.map((name) => ({ source: sources[name], index: t[`source ${name}`] }));
+    const { hidden } = languageModel(this.plan, {
+      network,
+      x: embedRows(this.plan, { network, ids: t.ids, others }),
+      rows: { positions: t.positions, ranges: t.ranges },
+      answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges },
+      caches,
+    });
+    this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
+    this.plan.copy(answerLogits(this.plan, { hidden, head }), this.logits);
+    const next = argMax(this.plan, { logits: this.logits, vocabulary: head.rows });
+    advanceGeneration(this.plan, { next, state, storeOnly: true });
+  }
+
+  write(prompts: readonly Prompt[], layout: SequenceLayout): void {
+    const [rows] = this.#inputs.tensors.ids.shape;
+    const values: Record<string, Uint32Array> = {
+      ids: new Uint32Array(rows),
+      positions: layout.positions,
+      ranges: layout.ranges,
+      index: layout.answers,
+      answerPositions: layout.answerPositions,
+      answerRanges: layout.answerRanges,
+    };
+    for (const name of this.#sources) values[`source ${name}`] = new Uint32Array(rows).fill(NO_ROW);
+    prompts.forEach(({ ids, rows: filled = {} }, r) => {
+      values.ids.set(ids, layout.starts[r]);
+      for (const name in filled) values[`source ${name}`].set(filled[name], layout.starts[r]);
+    });
+    this.#inputs.write(values);
+  }
+
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
+
+/** One further token of every sequence. */
+class Decoding implements Disposable {
+  readonly plan: Plan;
+  readonly state: GenerationState;
+
+  constructor(network: Network, options: Shared) {
+    const { count, caches, head, maxNewTokens } = options;
+    this.plan = new Plan(network.gpu, `one token of ${count} sequences`);
+    this.state = generationState(this.plan, { sequences: count, maxNewTokens });
+    const { ids, positions, ranges, cacheRow } = this.state;
+    const { hidden } = languageModel(this.plan, {
+      network,
+      x: embedRows(this.plan, { network, ids }),
+      rows: { positions, ranges },
+      caches,
+      cacheRows: cacheRow,
+    });
+    const next = argMax(this.plan, { logits: answerLogits(this.plan, { hidden, head }), vocabulary: head.rows });
+    advanceGeneration(this.plan, { next, state: this.state });
+  }
+
+  write(prompts: readonly Prompt[], layout: SequenceLayout): void {
+    const rows = prompts.map(({ ids }, r) => layout.starts[r] + ids.length);
+    const positions = prompts.map((_, r) => 1 + Math.max(...layout.positions.subarray(3 * layout.starts[r], 3 * rows[r])));
+    const { gpu } = this.plan;
+    gpu.write(this.state.positions, Uint32Array.from(positions.flatMap((p) => [p, p, p])));
+    gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [layout.starts[r], row + 1])));
+    gpu.write(this.state.cacheRow, Uint32Array.from(rows));
+    gpu.write(this.state.step, Uint32Array.of(0));
+  }
+
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}

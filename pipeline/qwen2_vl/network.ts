@@ -1,0 +1,61 @@
+/** A Qwen2-VL network on a GPU: sizes, weights and the tables of its rotary positions. */
+import type { Gpu } from "../../kernels/gpu.ts";
+import { mropeTable, visionRotaryTable } from "../../kernels/rotary/rotary_table.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import type { Qwen2VlConfig } from "./config.ts";
+import { destroyWeights, type Qwen2VlWeights } from "./weights.ts";
+
+/** A table of angles on the GPU. */
+export interface RotaryTensors {
+  /** (positions, headDim / 2, 2) */
+  readonly table: Tensor;
+  /** (headDim / 2) u32 */
+  readonly axes: Tensor;
+}
+
+/** Everything that a forward pass needs. */
+export interface Network extends Disposable {
+  readonly gpu: Gpu;
+  readonly config: Qwen2VlConfig;
+  readonly weights: Qwen2VlWeights;
+  /** Of the language model. */
+  readonly rotary: RotaryTensors;
+  /** Of the vision tower. */
+  readonly visionRotary: RotaryTensors;
+  /** Positions that `rotary` has. */
+  readonly maxPositions: number;
+}
+
+/** Rows or columns of patches that a picture may have: 16384 · 28² pixels, all in one row. */
+const VISION_POSITIONS = 32768;
+/** Positions of the language model's table: more than any picture and prompt take. */
+const TEXT_POSITIONS = 32768;
+
+/** Puts the tables beside the weights. The network owns the weights from now on. */
+export function createNetwork(gpu: Gpu, parts: { config: Qwen2VlConfig; weights: Qwen2VlWeights }): Network {
+  const { config, weights } = parts;
+  const { text, vision } = config;
+  const maxPositions = Math.min(text.maxPositions, TEXT_POSITIONS);
+  const rotary = upload(gpu, mropeTable({ headDim: text.headDim, base: text.ropeBase, positions: maxPositions, sections: text.ropeSections }));
+  const visionRotary = upload(gpu, visionRotaryTable({ headDim: vision.hidden / vision.heads, positions: VISION_POSITIONS }));
+  return {
+    gpu,
+    config,
+    weights,
+    rotary,
+    visionRotary,
+    maxPositions,
+    [Symbol.dispose]() {
+      destroyWeights(gpu, weights);
+      gpu.destroy(rotary.table, rotary.axes, visionRotary.table, visionRotary.axes);
+    },
+  };
+}
+
+function upload(gpu: Gpu, host: { table: Float32Array; axes: Uint32Array }): RotaryTensors {
+  const pairs = host.axes.length;
+  return {
+    table: gpu.tensor([host.table.length / pairs / 2, pairs, 2], { data: host.table, label: "rotary table" }),
+    axes: gpu.tensor([pairs], { dtype: "u32", data: host.axes, label: "rotary axes" }),
+  };
+}

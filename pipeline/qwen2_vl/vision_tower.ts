@@ -1,0 +1,192 @@
+/**
+ * The vision tower: patches → features. Letters: P patches of all pictures of a pass (rounded up), H vision hidden, D language model's hidden.
+ */
+import { attention } from "../../kernels/attention/attention.ts";
+import { gelu, quickGelu } from "../../kernels/gelu/gelu.ts";
+import { inputBlock } from "../../kernels/input_block.ts";
+import { layerNorm } from "../../kernels/layer_norm/layer_norm.ts";
+import { linear } from "../../kernels/linear/linear.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { PlanCache } from "../../kernels/plan_cache.ts";
+import { rotary } from "../../kernels/rotary/rotary.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import type { VisionConfig } from "./config.ts";
+import type { Network } from "./network.ts";
+
+const LAYER_NORM_EPS = 1e-6;
+
+/** A picture as the preprocessing leaves it. */
+export interface PicturePatches {
+  /** Patches (P, channels · frames · patch²), in merge order. */
+  pixels: Float32Array;
+  /** Frames, rows and columns of patches. */
+  grid: readonly [number, number, number];
+}
+
+/** Number of merged tokens of a picture. */
+export function visualTokens(grid: readonly [number, number, number], merge: number): number {
+  return grid[0] * grid[1] * grid[2] / merge ** 2;
+}
+
+/** Inputs of {@linkcode visionTower} on the GPU. */
+export interface VisionInputs {
+  /** (P, channels · patch²): one frame of a picture that stands still */
+  pixels: Tensor;
+  /** Row and column of every patch (P, 2) u32. */
+  positions: Tensor;
+  /** Patches of the same picture (P, 2) u32. */
+  ranges: Tensor;
+}
+
+/** Features (P / merge², D), and the hidden state before the first and after every block (P, H). */
+export function visionTower(plan: Plan, args: VisionInputs & { network: Network; out?: Tensor }): { features: Tensor; hidden: Tensor[] } {
+  const { network, pixels, positions, ranges, out } = args;
+  const { weights, config: { vision }, visionRotary } = network;
+  const { heads } = vision;
+  const headDim = vision.hidden / heads;
+  const eps = LAYER_NORM_EPS;
+  let x = linear(plan, { x: pixels, weight: weights.patchEmbedding });
+  const hidden = [x];
+  for (const block of weights.blocks) {
+    const normed = layerNorm(plan, { x, weight: block.norm1, bias: block.norm1Bias, eps });
+    const qkv = linear(plan, { x: normed, weight: block.qkv, bias: block.qkvBias });
+    rotary(plan, { x: qkv, out: qkv, heads: 2 * heads, positions, ...visionRotary });
+    const stride = 3 * vision.hidden;
+    const { out: attended } = attention(plan, {
+      q: qkv,
+      k: qkv,
+      v: qkv,
+      qStride: stride,
+      kStride: stride,
+      vStride: stride,
+      kOffset: vision.hidden,
+      vOffset: 2 * vision.hidden,
+      ranges,
+      heads,
+      kvHeads: heads,
+      headDim,
+      scale: 1 / Math.sqrt(headDim),
+    });
+    const middle = linear(plan, { x: attended, weight: block.projection, bias: block.projectionBias, residual: x });
+    const normed2 = layerNorm(plan, { x: middle, weight: block.norm2, bias: block.norm2Bias, eps });
+    const inner = quickGelu(plan, { x: linear(plan, { x: normed2, weight: block.fc1, bias: block.fc1Bias }) });
+    x = linear(plan, { x: inner, weight: block.fc2, bias: block.fc2Bias, residual: middle });
+    hidden.push(x);
+  }
+  const { merger } = weights;
+  const area = vision.merge ** 2;
+  const normed = layerNorm(plan, { x, weight: merger.norm, bias: merger.normBias, eps });
+  const merged = normed.view([x.shape[0] / area, vision.hidden * area]);
+  const inner = gelu(plan, { x: linear(plan, { x: merged, weight: merger.fc1, bias: merger.fc1Bias }) });
+  return { features: linear(plan, { x: inner, weight: merger.fc2, bias: merger.fc2Bias, out }), hidden };
+}
+
+/** Encodes pictures, with a plan per number of patches. */
+export class VisionTower implements Disposable {
+  readonly #network: Network;
+  readonly #plans = new PlanCache<VisionPlan>(16);
+
+  /** @param network the network whose tower it is */
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  /**
+   * Features of pictures, all in one pass.
+   *
+   * @returns a new tensor (P / merge², D) per picture, which the caller destroys
+   */
+  encode(...pictures: PicturePatches[]): Tensor[] {
+    const { gpu, config: { vision, text } } = this.#network;
+    const counts = pictures.map(({ grid }) => grid[0] * grid[1] * grid[2]);
+    const rows = Math.ceil(counts.reduce((a, b) => a + b, 0) / 16) * 16;
+    const plan = this.#plans.get(`${rows}`, () => new VisionPlan(this.#network, rows));
+    plan.write(pictures);
+    plan.plan.run();
+    let start = 0;
+    return counts.map((count) => {
+      const tokens = count / vision.merge ** 2;
+      const features = gpu.tensor([tokens, text.hidden], { label: "visual features" });
+      gpu.run({ from: plan.features.view([tokens, text.hidden], start * text.hidden * 4), to: features });
+      start += tokens;
+      return features;
+    });
+  }
+
+  /** Frees the plans. */
+  [Symbol.dispose](): void {
+    this.#plans.clear();
+  }
+}
+
+/** The tower recorded for some number of patches. */
+class VisionPlan implements Disposable {
+  readonly plan: Plan;
+  readonly features: Tensor;
+  readonly #inputs;
+  readonly #pixels: Tensor;
+  readonly #vision: VisionConfig;
+
+  constructor(network: Network, rows: number) {
+    const { vision, text } = network.config;
+    this.#vision = vision;
+    this.plan = new Plan(network.gpu, `vision tower ${rows}`);
+    this.#pixels = this.plan.persistent([rows, vision.channels * vision.patch ** 2], { label: "pixels" });
+    this.#inputs = inputBlock(this.plan, {
+      positions: { shape: [rows, 2], dtype: "u32" },
+      ranges: { shape: [rows, 2], dtype: "u32" },
+    });
+    this.features = this.plan.persistent([rows / vision.merge ** 2, text.hidden], { label: "features" });
+    visionTower(this.plan, { network, pixels: this.#pixels, ...this.#inputs.tensors, out: this.features });
+  }
+
+  write(pictures: readonly PicturePatches[]): void {
+    const [rows, width] = this.#pixels.shape;
+    const pixels = new Float32Array(rows * width);
+    const positions: number[] = [];
+    const ranges: number[] = [];
+    let start = 0;
+    for (const { pixels: all, grid } of pictures) {
+      const count = grid[0] * grid[1] * grid[2];
+      pixels.set(stillFrame(all, this.#vision), start * width);
+      positions.push(...patchPositions(grid, this.#vision.merge));
+      for (let p = 0; p < count; p++) ranges.push(start, start + count);
+      start += count;
+    }
+    this.plan.gpu.write(this.#pixels, pixels);
+    this.#inputs.write({ positions, ranges });
+  }
+
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
+
+/** The first frame of every patch: (P, channels · frames · patch²) → (P, channels · patch²). */
+export function stillFrame(pixels: Float32Array, vision: VisionConfig): Float32Array {
+  const { channels, temporalPatch, patch } = vision;
+  const area = patch * patch;
+  const slices = pixels.length / area / temporalPatch; // patches · channels
+  if (slices % channels) throw new Error(`${pixels.length} pixel values are no whole number of patches`);
+  const frame = new Float32Array(slices * area);
+  for (let i = 0; i < slices; i++) frame.set(pixels.subarray(i * temporalPatch * area, (i * temporalPatch + 1) * area), i * area);
+  return frame;
+}
+
+/** Row and column of every patch (P, 2), in merge order: blocks of merge × merge patches row by row, and row by row inside. */
+export function patchPositions(grid: readonly [number, number, number], merge: number): Uint32Array {
+  const [frames, rows, columns] = grid;
+  const positions = new Uint32Array(frames * rows * columns * 2);
+  let at = 0;
+  for (let frame = 0; frame < frames; frame++) {
+    for (let blockRow = 0; blockRow < rows; blockRow += merge) {
+      for (let blockColumn = 0; blockColumn < columns; blockColumn += merge) {
+        for (let i = 0; i < merge * merge; i++) {
+          positions[at++] = blockRow + Math.floor(i / merge);
+          positions[at++] = blockColumn + i % merge;
+        }
+      }
+    }
+  }
+  return positions;
+}

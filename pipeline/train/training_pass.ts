@@ -1,0 +1,148 @@
+/**
+ * One pass of training through the frozen language model: embeddings, layers, loss of the answer, and the gradient of the rows that train.
+ * Letters: T rows of the pass, A answer rows, L tokens of a sequence, D hidden.
+ */
+import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
+import { columnSlice, linearWeightGradient } from "../../kernels/linear/linear.ts";
+import type { Matrix } from "../../kernels/linear/matrix.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { scatterAddRows } from "../../kernels/rows/rows.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import { answerLoss } from "../qwen2_vl/answer_loss.ts";
+import type { Prompt } from "../qwen2_vl/generate.ts";
+import { embedRows, languageModel, languageModelBackward, NO_ROW } from "../qwen2_vl/language_model.ts";
+import type { Network } from "../qwen2_vl/network.ts";
+import { layoutSequences, roundAnswers, roundRows, totalRows } from "../qwen2_vl/sequence_layout.ts";
+
+/** A sequence with its answer, and its part of the loss. */
+export interface TrainingSequence extends Prompt {
+  /** Positions [start, end) of the labels. */
+  answer: readonly [start: number, end: number];
+  /** Weight of the sequence's mean loss. */
+  weight: number;
+}
+
+/** Where the gradient of a source's rows goes. */
+export interface SourceGradient {
+  /** (n, D) */
+  out: Tensor;
+  /** Added to what is there, or assigned. */
+  add: boolean;
+}
+
+/** Options of {@linkcode TrainingPass}. */
+export interface TrainingPassOptions {
+  /** T */
+  rows: number;
+  /** A */
+  answers: number;
+  /** Rows of the head that count. */
+  head: Matrix;
+  /** Tensors (n, D) that fill rows of the sequences, by name. */
+  sources: Readonly<Record<string, Tensor>>;
+  /** Gradients of the sources that train, by their names. */
+  gradients: Readonly<Record<string, SourceGradient>>;
+  /** Rows of the head that train as well, since the head is tied to the embedding: the first one, and where their gradient is added. */
+  headGradient?: { start: number; out: Tensor };
+  /** Compute each layer again in the backward pass instead of keeping what it computed. */
+  recompute?: boolean;
+}
+
+/** T and A of the pass that sequences need. */
+export function passSize(sequences: readonly TrainingSequence[]): { rows: number; answers: number } {
+  return {
+    rows: roundRows(totalRows(sequences.map(({ ids }) => ({ length: ids.length, answers: [] })))),
+    answers: roundAnswers(sequences.reduce((sum, { answer: [start, end] }) => sum + end - start, 0)),
+  };
+}
+
+/** A recorded pass; see the module's text. */
+export class TrainingPass implements Disposable {
+  /** The recorded dispatches. */
+  readonly plan: Plan;
+  /** Weighted sum of the sequences' losses (1). */
+  readonly loss: Tensor;
+  /** -log p of every answer row (A). */
+  readonly nll: Tensor;
+  readonly #inputs: InputBlock<InputSpec>;
+  readonly #sources: readonly string[];
+  readonly #size: { rows: number; answers: number };
+
+  /** Records the pass. */
+  constructor(network: Network, options: TrainingPassOptions) {
+    const { rows, answers, head, sources, gradients, headGradient, recompute } = options;
+    this.#sources = Object.keys(sources);
+    this.#size = { rows, answers };
+    const plan = this.plan = new Plan(network.gpu, `training pass of ${rows} rows, ${answers} answers`);
+    const inputs = this.#inputs = inputBlock(plan, {
+      ids: { shape: [rows], dtype: "u32" },
+      positions: { shape: [rows, 3], dtype: "u32" },
+      ranges: { shape: [rows, 2], dtype: "u32" },
+      keyRanges: { shape: [rows, 2], dtype: "u32" },
+      index: { shape: [answers], dtype: "u32" },
+      answerPositions: { shape: [answers, 3], dtype: "u32" },
+      answerRanges: { shape: [answers, 2], dtype: "u32" },
+      answerKeyRanges: { shape: [rows, 2], dtype: "u32" },
+      targets: { shape: [answers], dtype: "u32" },
+      weights: { shape: [answers], dtype: "f32" },
+      ...Object.fromEntries(this.#sources.map((name) => [`source ${name}`, { shape: [rows], dtype: "u32" }])),
+    } as InputSpec);
+    const t = inputs.tensors;
+    this.loss = plan.persistent([1], { label: "loss" });
+    this.nll = plan.persistent([answers], { label: "negative log-likelihood" });
+    const others = this.#sources.map((name) => ({ source: sources[name], index: t[`source ${name}`] }));
+    const { hidden, trace } = languageModel(plan, {
+      network,
+      x: embedRows(plan, { network, ids: t.ids, others }),
+      rows: { positions: t.positions, ranges: t.ranges, keyRanges: t.keyRanges },
+      answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges, keyRanges: t.answerKeyRanges },
+    });
+    const { dlogits, dhidden } = answerLoss(plan, { hidden, head, targets: t.targets, weights: t.weights, loss: this.loss, nll: this.nll });
+    if (headGradient) {
+      const { start, out } = headGradient;
+      const dy = columnSlice(plan, { from: dlogits, start, columns: out.shape[0] });
+      linearWeightGradient(plan, { dy, x: hidden, dweight: out });
+    }
+    const dx = languageModelBackward(plan, { network, dhidden, trace, recompute });
+    for (const [name, { out, add }] of Object.entries(gradients)) scatterAddRows(plan, { dy: dx, index: t[`source ${name}`], out, add });
+  }
+
+  /** Writes the sequences that the next run computes. */
+  write(sequences: readonly TrainingSequence[]): void {
+    const { rows, answers } = this.#size;
+    const segments = sequences.map(({ ids, positions, answer: [start, end] }) => ({
+      length: ids.length,
+      positions,
+      answers: Array.from({ length: end - start }, (_, i) => start - 1 + i), // a token is predicted from the row before it
+    }));
+    const layout = layoutSequences(segments, { rows, answers });
+    const values: Record<string, Uint32Array | Float32Array> = {
+      ids: new Uint32Array(rows),
+      positions: layout.positions,
+      ranges: layout.ranges,
+      keyRanges: layout.keyRanges,
+      index: layout.answers,
+      answerPositions: layout.answerPositions,
+      answerRanges: layout.answerRanges,
+      answerKeyRanges: layout.answerKeyRanges,
+      targets: new Uint32Array(answers),
+      weights: new Float32Array(answers),
+    };
+    for (const name of this.#sources) values[`source ${name}`] = new Uint32Array(rows).fill(NO_ROW);
+    let at = 0;
+    sequences.forEach(({ ids, rows: filled = {}, answer: [start, end], weight }, s) => {
+      values.ids.set(ids, layout.starts[s]);
+      for (const name in filled) if (this.#sources.includes(name)) values[`source ${name}`].set(filled[name], layout.starts[s]);
+      for (let i = start; i < end; i++, at++) {
+        values.targets[at] = ids[i];
+        values.weights[at] = weight / (end - start);
+      }
+    });
+    this.#inputs.write(values);
+  }
+
+  /** Frees the pass. */
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
