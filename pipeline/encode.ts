@@ -19,10 +19,18 @@ export interface FeatureStoreOptions {
   gpuBytes?: number;
 }
 
+/** A picture's visual features. */
+export interface VisualFeatures {
+  /** (N, D) */
+  readonly tensor: Tensor;
+  /** Frames, rows and columns of the N merged tokens. */
+  readonly grid: readonly [number, number, number];
+}
+
 interface Prepared {
   path?: string;
   picture?: ProcessedPicture;
-  stored?: { shape: number[]; data: Float32Array<ArrayBuffer> };
+  stored?: { shape: number[]; data: Float32Array<ArrayBuffer>; grid: VisualFeatures["grid"] };
 }
 
 /** What {@linkcode FeatureStore} did. */
@@ -41,7 +49,7 @@ export class FeatureStore implements AsyncDisposable {
   readonly counters: FeatureStoreCounters = { encoded: 0, fromDisk: 0, fromGpu: 0 };
   readonly #model: Qwen2Vl;
   readonly #options: FeatureStoreOptions;
-  readonly #features = new Map<string, Tensor>();
+  readonly #features = new Map<string, VisualFeatures>();
   readonly #prepared = new Map<string, Promise<Prepared>>();
   readonly #writes = new Set<Promise<void>>();
   #bytes = 0;
@@ -67,7 +75,7 @@ export class FeatureStore implements AsyncDisposable {
    *
    * @throws {MaspError} when the picture cannot be read or decoded
    */
-  async get(image: string): Promise<Tensor> {
+  async get(image: string): Promise<VisualFeatures> {
     let features = this.#features.get(image);
     if (features) {
       this.counters.fromGpu++;
@@ -76,7 +84,7 @@ export class FeatureStore implements AsyncDisposable {
       this.prefetch(image);
       const prepared = await this.#prepared.get(image)!.finally(() => this.#prepared.delete(image));
       features = this.#upload(prepared);
-      this.#bytes += features.bytes;
+      this.#bytes += features.tensor.bytes;
     }
     this.#features.set(image, features);
     this.#evict(features);
@@ -91,7 +99,7 @@ export class FeatureStore implements AsyncDisposable {
   /** Waits for the disk and frees the GPU memory. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.flush();
-    this.#model.gpu.destroy(...this.#features.values());
+    this.#model.gpu.destroy(...[...this.#features.values()].map(({ tensor }) => tensor));
     this.#features.clear();
   }
 
@@ -111,32 +119,34 @@ export class FeatureStore implements AsyncDisposable {
     return { path, picture: processor.process(await decodePicture(bytes, { name: image })) };
   }
 
-  #upload({ path, picture, stored }: Prepared): Tensor {
+  #upload({ path, picture, stored }: Prepared): VisualFeatures {
     const { gpu, vision } = this.#model;
     if (stored) {
       this.counters.fromDisk++;
-      return gpu.tensor(stored.shape, { data: stored.data, label: "visual features" });
+      return { tensor: gpu.tensor(stored.shape, { data: stored.data, label: "visual features" }), grid: stored.grid };
     }
-    const [features] = vision.encode(picture!);
+    const [tensor] = vision.encode(picture!);
+    const { merge } = this.#model.network.config.vision;
+    const grid = [picture!.grid[0], picture!.grid[1] / merge, picture!.grid[2] / merge] as const;
     this.counters.encoded++;
     if (path) {
-      const write = gpu.readFloats(features).then((data) =>
-        writeSafetensors(path, { features: { dtype: "F32", shape: [...features.shape], data } }, {})
+      const write = gpu.readFloats(tensor).then((data) =>
+        writeSafetensors(path, { features: { dtype: "F32", shape: [...tensor.shape], data } }, { metadata: { grid: JSON.stringify(grid) } })
       );
       const tracked: Promise<void> = write.finally(() => this.#writes.delete(tracked));
       tracked.catch(() => {}); // reported by flush()
       this.#writes.add(tracked);
     }
-    return features;
+    return { tensor, grid };
   }
 
-  #evict(current: Tensor): void {
+  #evict(current: VisualFeatures): void {
     const limit = this.#options.gpuBytes ?? 512 * 2 ** 20;
     for (const [image, features] of this.#features) {
       if (this.#bytes <= limit || features === current) return;
       this.#features.delete(image);
-      this.#bytes -= features.bytes;
-      this.#model.gpu.destroy(features);
+      this.#bytes -= features.tensor.bytes;
+      this.#model.gpu.destroy(features.tensor);
     }
   }
 }
@@ -176,11 +186,11 @@ function readStored(path: string, hidden: number): Prepared["stored"] {
   try {
     using file = openSafetensors(path);
     const { shape, data } = file.readTensor("features");
-    return shape.length === 2 && shape[1] === hidden && data instanceof Float32Array
-      ? { shape: [...shape], data: data as Float32Array<ArrayBuffer> }
-      : undefined;
+    const grid = JSON.parse(file.metadata.grid ?? "[]") as VisualFeatures["grid"];
+    const fits = shape.length === 2 && shape[1] === hidden && data instanceof Float32Array && grid.reduce((a, b) => a * b, 1) === shape[0];
+    return fits ? { shape: [...shape], data: data as Float32Array<ArrayBuffer>, grid } : undefined;
   } catch (error) {
-    if (error instanceof MaspError) return undefined;
+    if (error instanceof MaspError || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

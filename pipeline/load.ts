@@ -63,7 +63,9 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   const expected = expectedTensors(config);
   const unusedTensors = folder.checkTensors(expected);
   if (tokenizer.size > config.text.vocabulary + 4096) {
-    throw new MaspError(`Cannot load "${dir}": tokenizer.json has ${tokenizer.size} tokens, config.json only ${config.text.vocabulary} rows. Are they of the same model?`);
+    throw new MaspError(
+      `Cannot load "${dir}": tokenizer.json has ${tokenizer.size} tokens, config.json only ${config.text.vocabulary} rows. Are they of the same model?`,
+    );
   }
   const total = [...expected.keys()].reduce((sum, name) => sum + bytesOf(folder, name), 0);
   const weights = loadWeights(gpu, sourceOf(folder), {
@@ -107,7 +109,10 @@ function bytesOf(folder: ModelFolder, name: string): number {
   return (tensor?.shape ?? [0]).reduce((a, b) => a * b, width);
 }
 
-function chooseWeights(gpu: Gpu, options: { wanted: WeightType | "auto"; folder: ModelFolder; expected: Map<string, number[]> }): WeightType | undefined {
+function chooseWeights(
+  gpu: Gpu,
+  options: { wanted: WeightType | "auto"; folder: ModelFolder; expected: Map<string, number[]> },
+): WeightType | undefined {
   const { wanted, expected } = options;
   if (wanted !== "auto") return wanted;
   const numbers = [...expected.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);

@@ -75,13 +75,20 @@ export function maspSequence(model: TextModel, options: { chat: Chat; rows: Pict
   const { chat, rows: { aspects = [], features = 0 } } = options;
   const { tokenizer } = model;
   const ids = tokenizer.encode(chatText(model, chat));
-  const [start, end] = findPictureBlock(ids, { visionStart: tokenizer.idOf("<|vision_start|>"), visionEnd: tokenizer.idOf("<|vision_end|>") });
+  const [start, end] = findPictureBlock(ids, {
+    visionStart: tokenizer.idOf("<|vision_start|>"),
+    visionEnd: tokenizer.idOf("<|vision_end|>"),
+  });
   const inside = aspects.length + features;
   const removed = end - start - 1;
   const length = ids.length - removed + inside;
   const sequence = {
     ids: new Uint32Array(length),
-    rows: { aspects: new Uint32Array(length).fill(NO_ROW), features: new Uint32Array(length).fill(NO_ROW), prompt: new Uint32Array(length).fill(NO_ROW) },
+    rows: {
+      aspects: new Uint32Array(length).fill(NO_ROW),
+      features: new Uint32Array(length).fill(NO_ROW),
+      prompt: new Uint32Array(length).fill(NO_ROW),
+    },
   };
   sequence.ids.set(ids.slice(0, start + 1));
   sequence.ids.fill(NO_ROW, start + 1, start + 1 + inside);

@@ -4,15 +4,17 @@
  */
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
-import { type AttentionOperands, checkOperands, forwardVariant } from "./operands.ts";
-import { softwareForward } from "./software_wgsl.ts";
+import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
+import { type AttentionOperands, checkOperands, expectWorkgroupMemory, forwardVariant } from "./operands.ts";
+import { softwareForward, softwareShape } from "./software_wgsl.ts";
+import { TILE, TILED_BYTES, tiledForward } from "./tiled_wgsl.ts";
 
 /** Arguments of {@linkcode attention}. */
 export interface AttentionArgs extends AttentionOperands {
   /** Result (R, H · hd) f32; scratch when left out. */
   out?: Tensor;
-  /** Whether the logarithms of the sums of exponentials are wanted, for the backward pass. */
-  lse?: boolean;
+  /** Whether the logarithms of the sums of exponentials are wanted, for the backward pass; or the tensor (R, H) f32 that takes them. */
+  lse?: boolean | Tensor;
 }
 
 /** Results of {@linkcode attention}. */
@@ -23,9 +25,6 @@ export interface AttentionResult {
   lse?: Tensor;
 }
 
-/** Software adapters: (row, head) pairs of one invocation. */
-const SOFTWARE_ITEMS = 2;
-
 /**
  * Every query's softmax-weighted mean of the values in its range of keys. Covers causal attention of packed sequences, a cache of keys
  * and values, full attention inside blocks of rows, and padding (an empty range); no matrix of scores is stored.
@@ -34,18 +33,46 @@ const SOFTWARE_ITEMS = 2;
  */
 export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   const { q, k, v, ranges, heads, kvHeads, headDim } = args;
-  const { rows, group, params } = checkOperands(args);
+  const { rows, keys, group, params } = checkOperands(args);
   const out = args.out ?? plan.scratch([rows, heads * headDim], { label: "attention" });
   expectShape(out, [rows, heads * headDim]);
-  const lse = args.lse ? plan.scratch([rows, heads], { label: "attention lse" }) : undefined;
-  const tensors = { q, k, v, ranges, y: out, ...(lse ? { lse } : {}) };
-  const variant = args.variant ?? forwardVariant(plan.gpu, rows);
+  const lse = args.lse === true ? plan.scratch([rows, heads], { label: "attention lse" }) : args.lse || undefined;
+  if (lse) expectShape(lse, [rows, heads]);
+  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, bytes: decodeBytes({ headDim, group }) });
   if (rows === 0) return { out, lse };
+  const operands = { q, k, v, ranges };
+  const results = { y: out, ...(lse ? { lse } : {}) };
+  const options = { lse: lse !== undefined };
+  const label = `attention ${variant} ${headDim}`;
   if (variant === "software") {
-    plan.dispatch({
-      label: `attention software ${headDim}`,
-      code: softwareForward({ headDim, group, items: SOFTWARE_ITEMS }, { lse: args.lse ?? false }),
-    }, { tensors, params, workgroups: [Math.ceil(rows * group / (8 * SOFTWARE_ITEMS)), kvHeads] });
+    const shape = softwareShape(headDim, group);
+    plan.dispatch({ label, code: softwareForward(shape, options) }, {
+      tensors: { ...operands, ...results },
+      params,
+      workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
+    });
+  } else if (variant === "tiled") {
+    expectWorkgroupMemory(plan.gpu, TILED_BYTES);
+    plan.dispatch({ label, code: tiledForward(headDim, options) }, {
+      tensors: { ...operands, ...results },
+      params,
+      workgroups: [Math.ceil(rows / TILE), heads],
+    });
+  } else {
+    expectWorkgroupMemory(plan.gpu, decodeBytes({ headDim, group }));
+    const splits = Math.max(1, Math.ceil(keys / PART));
+    const parts = plan.scratch([rows * heads * splits, headDim], { label: "attention parts" });
+    const sums = plan.scratch([rows * heads * splits, 2], { label: "attention sums" });
+    plan.dispatch({ label, code: decodeParts({ headDim, group }) }, {
+      tensors: { ...operands, parts, sums },
+      params,
+      workgroups: [splits, kvHeads, rows],
+    });
+    plan.dispatch({ label: `attention join ${headDim}`, code: decodeJoin({ headDim }, options) }, {
+      tensors: { ranges, parts, sums, ...results },
+      params,
+      workgroups: [Math.ceil(rows * heads * headDim / 4 / 64)],
+    });
   }
   return { out, lse };
 }

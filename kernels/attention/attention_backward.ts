@@ -1,8 +1,11 @@
 /** Gradients of grouped-query attention over key ranges, with the scores computed anew from `lse` (FlashAttention, arXiv:2205.14135). */
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
-import { type AttentionOperands, checkOperands, isSoftware } from "./operands.ts";
-import { softwareBackwardKey, softwareBackwardQuery } from "./software_wgsl.ts";
+import keySumCode from "./key_sum.wgsl" with { type: "text" };
+import { type AttentionOperands, checkOperands, expectWorkgroupMemory, isSoftware } from "./operands.ts";
+import { softwareBackwardKey, softwareBackwardQuery, softwareShape } from "./software_wgsl.ts";
+import { tiledBackwardKey, tiledBackwardQuery } from "./tiled_backward_wgsl.ts";
+import { TILE, TILED_BYTES } from "./tiled_wgsl.ts";
 
 /** Arguments of {@linkcode attentionBackward}. Operands are those of the forward pass. */
 export interface AttentionBackwardArgs extends AttentionOperands {
@@ -16,6 +19,8 @@ export interface AttentionBackwardArgs extends AttentionOperands {
   keyRanges: Tensor;
   /** Where the gradients go side by side, as in a fused (R, (H + 2 KVH) · hd) row of q, k, v; only where R = C. */
   dqkv?: Tensor;
+  /** Puts dk and dv side by side in rows (C, 2 · KVH · hd), for keys and values that were computed together. */
+  joinKeyValue?: boolean;
 }
 
 /** Results of {@linkcode attentionBackward}: assigned, not added. */
@@ -26,10 +31,9 @@ export interface AttentionGradients {
   dk: Tensor;
   /** (C, KVH · hd) f32. */
   dv: Tensor;
+  /** (C, 2 · KVH · hd) f32, with `joinKeyValue`: then `dk` and `dv` are this tensor. */
+  dkv?: Tensor;
 }
-
-/** Software adapters: (row, head) pairs of one invocation. */
-const SOFTWARE_ITEMS = 2;
 
 /**
  * Gradients with respect to queries, keys and values. Keys that no query sees and queries with an empty range get zeros.
@@ -48,20 +52,52 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   Object.assign(params, places);
   const delta = plan.scratch([rows, heads], { label: "attention delta" });
   const variant = args.variant ?? (isSoftware(plan.gpu) ? "software" : "tiled");
+  if (variant === "decode") throw new Error('attention: the variant "decode" has no backward pass; use "tiled"');
+  if (rows === 0 || keys === 0) return gradients;
+  const operands = { q, k, v, ranges, dy: dout, lse, delta };
   if (variant === "software") {
-    const shape = { headDim, group, items: SOFTWARE_ITEMS };
+    const shape = softwareShape(headDim, group);
     plan.dispatch({ label: `attention dq software ${headDim}`, code: softwareBackwardQuery(shape) }, {
-      tensors: { q, k, v, ranges, y: out, dy: dout, lse, delta, dq: gradients.dq },
+      tensors: { ...operands, y: out, dq: gradients.dq },
       params,
-      workgroups: [Math.ceil(rows * group / (8 * SOFTWARE_ITEMS)), kvHeads],
+      workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
     });
     plan.dispatch({ label: `attention dkv software ${headDim}`, code: softwareBackwardKey(shape) }, {
-      tensors: { q, k, v, ranges, key_ranges: keyRanges, dy: dout, lse, delta, dkv },
+      tensors: { ...operands, key_ranges: keyRanges, dkv },
       params,
       workgroups: [Math.ceil(keys / 8), kvHeads],
     });
+    return gradients;
+  }
+  expectWorkgroupMemory(plan.gpu, TILED_BYTES);
+  plan.dispatch({ label: `attention dq tiled ${headDim}`, code: tiledBackwardQuery(headDim) }, {
+    tensors: { ...operands, y: out, dq: gradients.dq },
+    params,
+    workgroups: [Math.ceil(rows / TILE), heads],
+  });
+  // A workgroup to every query head keeps the GPU busy; the heads of a group are added up afterwards.
+  const half = group === 1 ? 0 : viewable(keys * heads * headDim);
+  const parts = group === 1 ? dkv : plan.scratch([2 * half], { label: "attention dk, dv of heads" });
+  const partPlaces = { dk_offset: 0, dv_offset: half / 4, dkv_stride: heads * headDim / 4 };
+  plan.dispatch({ label: `attention dkv tiled ${headDim}`, code: tiledBackwardKey(headDim) }, {
+    tensors: { ...operands, key_ranges: keyRanges, dkv: parts },
+    params: group === 1 ? params : { ...params, ...partPlaces },
+    workgroups: [Math.ceil(keys / TILE), heads],
+  });
+  if (group > 1) {
+    const { dk_offset, dv_offset, dkv_stride } = params;
+    plan.dispatch({ label: "attention dkv sum", code: keySumCode, constants: { GROUP: group, VECTORS: headDim / 4 } }, {
+      tensors: { parts, dkv },
+      params: { keys, kv_heads: kvHeads, part_v_offset: half / 4, dk_offset, dv_offset, dkv_stride },
+      workgroups: [Math.ceil(keys * kvHeads * headDim / 4 / 64), 2],
+    });
   }
   return gradients;
+}
+
+/** A count of numbers, rounded up so that a view may begin after them (a multiple of 256 bytes). */
+function viewable(count: number): number {
+  return Math.ceil(count / 64) * 64;
 }
 
 /** Tensors for the gradients and where in them rows begin, in vec4s. dk and dv share a storage, since one binding writes both. */
@@ -79,7 +115,13 @@ function gradientTensors(
     const places = { dq_offset: 0, dq_stride: stride, dk_offset: width / 4, dv_offset: (width + kvWidth) / 4, dkv_stride: stride };
     return { gradients: { dq: dqkv, dk: dqkv, dv: dqkv }, dkv: dqkv, places };
   }
-  const half = Math.ceil(keys * kvWidth / 64) * 64; // a view begins at a multiple of 256 bytes
+  if (args.joinKeyValue) {
+    const dkv = plan.scratch([keys, 2 * kvWidth], { label: "attention dk, dv" });
+    const dq = plan.scratch([rows, width], { label: "attention dq" });
+    const places = { dq_stride: width / 4, dk_offset: 0, dv_offset: kvWidth / 4, dkv_stride: kvWidth / 2 };
+    return { gradients: { dq, dk: dkv, dv: dkv, dkv }, dkv, places };
+  }
+  const half = viewable(keys * kvWidth);
   const dkv = plan.scratch([2 * half], { label: "attention dk, dv" });
   const gradients = {
     dq: plan.scratch([rows, width], { label: "attention dq" }),

@@ -134,8 +134,20 @@ export function isSoftware(gpu: Gpu): boolean {
   return gpu.software && gpu.subgroupSize === 8;
 }
 
-/** The kernels for `rows` queries on this adapter. */
-export function forwardVariant(gpu: Gpu, rows: number): AttentionVariant {
+/** The kernels for `rows` queries on this adapter; those for few queries need `bytes` of workgroup memory. */
+export function forwardVariant(gpu: Gpu, { rows, bytes }: { rows: number; bytes: number }): AttentionVariant {
   if (isSoftware(gpu)) return "software";
-  return rows <= FEW_ROWS ? "decode" : "tiled";
+  return rows <= FEW_ROWS && bytes <= gpu.device.limits.maxComputeWorkgroupStorageSize ? "decode" : "tiled";
+}
+
+/**
+ * Checks that a workgroup may use that much memory.
+ *
+ * @throws {Error} when the adapter gives less
+ */
+export function expectWorkgroupMemory(gpu: Gpu, bytes: number): void {
+  const limit = gpu.device.limits.maxComputeWorkgroupStorageSize;
+  if (bytes > limit) {
+    throw new Error(`attention needs ${bytes} bytes of workgroup memory; "${gpu.name}" gives ${limit}. Use another adapter.`);
+  }
 }

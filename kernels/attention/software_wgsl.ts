@@ -1,10 +1,10 @@
 /**
- * WGSL of attention for software adapters with 8 lanes to a subgroup. An invocation owns ITEMS (row, head) pairs of one key/value head,
- * with their query and sums in registers; eight keys are read at a time, one by each lane, and handed round by `subgroupBroadcast`,
- * since a load costs such an adapter far more than a multiplication. No barriers, no workgroup memory. The text is generated because
- * registers need constant indices.
+ * WGSL of attention for software adapters with 8 lanes to a subgroup. An invocation owns `items` (row, head) pairs of one key/value head,
+ * with their query and sums in registers; the lanes together read `keys` keys at a time, each of them some vec4s, and hand them round by
+ * `subgroupBroadcast`, since a load costs such an adapter far more than a multiplication. No barriers, no workgroup memory. The text is
+ * generated because registers need constant indices; its length, `keys` · headDim, is what compiling costs.
  */
-import { range, repeat, SLICES_WGSL } from "./text.ts";
+import { OPERANDS_WGSL, range, repeat } from "./text.ts";
 
 /** What the text of a kernel depends on. */
 export interface SoftwareShape {
@@ -14,13 +14,38 @@ export interface SoftwareShape {
   readonly group: number;
   /** (row, head) pairs of an invocation. */
   readonly items: number;
+  /** Keys (backward for keys: (row, head) pairs) read at a time, up to 8. */
+  readonly keys: number;
 }
 
 const LANES = 8;
-const XYZW = ["x", "y", "z", "w"];
 
-/** `sum += a · b` for vec4 registers, as a chain of fused multiply-adds. */
-const dotInto = (sum: string, a: string, b: string): string => XYZW.map((s) => `${sum} = fma(${a}.${s}, ${b}.${s}, ${sum});`).join(" ");
+/** How much an invocation does, for a head size: less for large heads, whose text takes seconds to compile. */
+export function softwareShape(headDim: number, group: number): SoftwareShape {
+  if (headDim <= 48) return { headDim, group, items: 2, keys: 4 };
+  return { headDim, group, items: 1, keys: headDim <= 96 ? 2 : 1 };
+}
+
+/** Sum of a register's four numbers. */
+const total = (name: string): string => `(${name}.x + ${name}.y) + (${name}.z + ${name}.w)`;
+
+/** Which vec4s of a block of `keys` heads this lane reads: number `part` of the block's head `of`. */
+function partsOf({ headDim, keys }: SoftwareShape): string {
+  return repeat(Math.ceil(keys * headDim / 4 / LANES), (n) => `
+  let of${n} = (${LANES * n}u + lane) / ${headDim / 4}u;
+  let part${n} = (${LANES * n}u + lane) % ${headDim / 4}u;`);
+}
+
+/** Reads a block of heads into registers `name0`, `name1`, …; `place` gives the place of head number `of` in `name`. */
+function read(name: string, { headDim, keys }: SoftwareShape, place: (of: string) => string): string {
+  return repeat(Math.ceil(keys * headDim / 4 / LANES), (n) => `let ${name}${n} = ${name}[${place(`of${n}`)} + part${n}];`);
+}
+
+/** vec4 number `part` of a block's head `t`, in every lane. */
+function spread(name: string, { headDim }: SoftwareShape, [t, part]: [number, number]): string {
+  const place = t * headDim / 4 + part;
+  return `subgroupBroadcast(${name}${Math.floor(place / LANES)}, ${place % LANES}u)`;
+}
 
 const MAIN = `@compute @workgroup_size(${LANES})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -45,41 +70,50 @@ function items({ headDim, group, items }: SoftwareShape): string {
 /** Forward: q, k, v, ranges → y and, where asked for, lse. */
 export function softwareForward(shape: SoftwareShape, options: { lse: boolean }): string {
   const vectors = shape.headDim / 4;
+  const keys = range(shape.keys);
   const each = (text: (r: number) => string) => repeat(shape.items, text);
-  return `${SLICES_WGSL}
+  return `${OPERANDS_WGSL}
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // (rows, heads · headDim)
 ${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 ${MAIN}
 ${items(shape)}
+${partsOf(shape)}
   let scale = params.scale * LOG2E;
 ${each((r) => repeat(vectors, (c) => `let q${r}_${c} = q[q_at${r} + ${c}u] * scale; var y${r}_${c} = vec4<f32>(0.0);`))}
 ${each((r) => `var largest${r} = LOWEST; var sum${r} = 0.0;`)}
-  for (var key = first; key < last; key += ${LANES}u) {
-    let mine = min(key + lane, params.keys - 1u);
-    let k_at = k_place(mine) + kv_head * ${vectors}u;
-${each((r) => range(LANES).map((t) => `var s${r}_${t} = 0.0;`).join(" "))}
+  for (var key = first; key < last; key += ${shape.keys}u) {
+${read("k", shape, (of) => `k_place(min(key + ${of}, last - 1u)) + kv_head * ${vectors}u`)}
+${read("v", shape, (of) => `v_place(min(key + ${of}, last - 1u)) + kv_head * ${vectors}u`)}
+${each((r) => repeat(shape.keys, (t) => `var s${r}_${t} = vec4<f32>(0.0);`))}
 ${
     repeat(vectors, (c) =>
-      `let k${c} = k[k_at + ${c}u];\n` +
-      repeat(LANES, (t) => `{ let b = subgroupBroadcast(k${c}, ${t}u); ${each((r) => dotInto(`s${r}_${t}`, `q${r}_${c}`, "b"))} }`))
+      repeat(shape.keys, (t) =>
+        `{ let b = ${spread("k", shape, [t, c])}; ${
+          each((r) => `s${r}_${t} = fma(q${r}_${c}, b, s${r}_${t});`)
+        } }`))
   }
 ${
     each((r) => `
     let here${r} = key - from${r}; // wraps below the range, and is then too large
-${repeat(LANES, (t) => `let is${r}_${t} = here${r} + ${t}u < seen${r}; s${r}_${t} = select(LOWEST, s${r}_${t}, is${r}_${t});`)}
-    let top${r} = ${range(LANES).reduce((text, t) => `max(${text}, s${r}_${t})`, `largest${r}`)};
+${
+      repeat(
+        shape.keys,
+        (t) => `let is${r}_${t} = here${r} + ${t}u < seen${r}; let t${r}_${t} = select(LOWEST, ${total(`s${r}_${t}`)}, is${r}_${t});`,
+      )
+    }
+    let top${r} = ${keys.reduce((text, t) => `max(${text}, t${r}_${t})`, `largest${r}`)};
     let fade${r} = exp2(largest${r} - top${r});
     largest${r} = top${r};
-${repeat(LANES, (t) => `let p${r}_${t} = select(0.0, exp2(s${r}_${t} - top${r}), is${r}_${t});`)}
-    sum${r} = fma(sum${r}, fade${r}, ${sumOf(range(LANES).map((t) => `p${r}_${t}`))});`)
+${repeat(shape.keys, (t) => `let p${r}_${t} = select(0.0, exp2(t${r}_${t} - top${r}), is${r}_${t});`)}
+    sum${r} = fma(sum${r}, fade${r}, ${keys.map((t) => `p${r}_${t}`).join(" + ")});`)
   }
-    let v_at = v_place(mine) + kv_head * ${vectors}u;
 ${
     repeat(vectors, (c) =>
-      `let v${c} = v[v_at + ${c}u];\n${each((r) => `y${r}_${c} *= fade${r};`)}\n` +
-      repeat(LANES, (t) =>
-        `{ let b = subgroupBroadcast(v${c}, ${t}u); ` +
-        each((r) => `y${r}_${c} = fma(vec4<f32>(p${r}_${t}), b, y${r}_${c});`) + " }"))
+      each((r) => `y${r}_${c} *= fade${r};`) +
+      repeat(
+        shape.keys,
+        (t) => `{ let b = ${spread("v", shape, [t, c])}; ${each((r) => `y${r}_${c} = fma(vec4<f32>(p${r}_${t}), b, y${r}_${c});`)} }`,
+      ))
   }
   }
 ${
@@ -93,18 +127,11 @@ ${repeat(vectors, (c) => `y[dense_at${r} + ${c}u] = y${r}_${c} * inverse;`)}
 }`;
 }
 
-/** Adds in pairs. */
-function sumOf(terms: readonly string[]): string {
-  if (terms.length === 1) return terms[0];
-  const half = Math.ceil(terms.length / 2);
-  return `(${sumOf(terms.slice(0, half))} + ${sumOf(terms.slice(half))})`;
-}
-
 /** Backward for the queries: assigns dq and delta (rows, heads), the sum of dout · y of a row and head. */
 export function softwareBackwardQuery(shape: SoftwareShape): string {
   const vectors = shape.headDim / 4;
   const each = (text: (r: number) => string) => repeat(shape.items, text);
-  return `${SLICES_WGSL}
+  return `${OPERANDS_WGSL}
 @group(0) @binding(5) var<storage, read> y: array<vec4<f32>>; // (rows, heads · headDim)
 @group(0) @binding(6) var<storage, read> dy: array<vec4<f32>>; // (rows, heads · headDim)
 @group(0) @binding(7) var<storage, read> lse: array<f32>; // (rows, heads)
@@ -112,6 +139,7 @@ export function softwareBackwardQuery(shape: SoftwareShape): string {
 @group(0) @binding(9) var<storage, read_write> dq: array<vec4<f32>>;
 ${MAIN}
 ${items(shape)}
+${partsOf(shape)}
   let scale = params.scale * LOG2E;
 ${
     each((r) => `
@@ -125,30 +153,33 @@ ${
   var dq${r}_${c} = vec4<f32>(0.0);`)
     }`)
   }
-  for (var key = first; key < last; key += ${LANES}u) {
-    let mine = min(key + lane, params.keys - 1u);
-    let k_at = k_place(mine) + kv_head * ${vectors}u;
-    let v_at = v_place(mine) + kv_head * ${vectors}u;
-${each((r) => range(LANES).map((t) => `var s${r}_${t} = 0.0; var d${r}_${t} = 0.0;`).join(" "))}
+  for (var key = first; key < last; key += ${shape.keys}u) {
+${read("k", shape, (of) => `k_place(min(key + ${of}, last - 1u)) + kv_head * ${vectors}u`)}
+${read("v", shape, (of) => `v_place(min(key + ${of}, last - 1u)) + kv_head * ${vectors}u`)}
+${each((r) => repeat(shape.keys, (t) => `var s${r}_${t} = vec4<f32>(0.0); var d${r}_${t} = vec4<f32>(0.0);`))}
 ${
     repeat(vectors, (c) =>
-      `let k${c} = k[k_at + ${c}u]; let v${c} = v[v_at + ${c}u];\n` +
-      repeat(LANES, (t) => `{ let b = subgroupBroadcast(k${c}, ${t}u); ${each((r) => dotInto(`s${r}_${t}`, `q${r}_${c}`, "b"))} }`) +
-      repeat(LANES, (t) => `{ let b = subgroupBroadcast(v${c}, ${t}u); ${each((r) => dotInto(`d${r}_${t}`, `dy${r}_${c}`, "b"))} }`))
+      repeat(shape.keys, (t) =>
+        `{ let b = ${spread("k", shape, [t, c])}; ${
+          each((r) => `s${r}_${t} = fma(q${r}_${c}, b, s${r}_${t});`)
+        } }
+{ let b = ${spread("v", shape, [t, c])}; ${each((r) => `d${r}_${t} = fma(dy${r}_${c}, b, d${r}_${t});`)} }`))
   }
 ${
     each((r) => `
     let here${r} = key - from${r};
 ${
-      repeat(LANES, (t) =>
-        `let ds${r}_${t} = select(0.0, exp2(s${r}_${t} - lse${r}) * (d${r}_${t} - delta${r}), here${r} + ${t}u < seen${r});`)
+      repeat(shape.keys, (t) => `
+    let ds${r}_${t} = select(0.0, exp2(${total(`s${r}_${t}`)} - lse${r}) * (${total(`d${r}_${t}`)} - delta${r}),
+      here${r} + ${t}u < seen${r});`)
     }`)
   }
 ${
     repeat(vectors, (c) =>
-      repeat(LANES, (t) =>
-        `{ let b = subgroupBroadcast(k${c}, ${t}u); ` +
-        each((r) => `dq${r}_${c} = fma(vec4<f32>(ds${r}_${t}), b, dq${r}_${c});`) + " }"))
+      repeat(shape.keys, (t) =>
+        `{ let b = ${spread("k", shape, [t, c])}; ${
+          each((r) => `dq${r}_${c} = fma(vec4<f32>(ds${r}_${t}), b, dq${r}_${c});`)
+        } }`))
   }
   }
 ${
@@ -162,10 +193,13 @@ ${repeat(vectors, (c) => `dq[dq_at + ${c}u] = dq${r}_${c} * params.scale;`)}
 }`;
 }
 
-/** Backward for keys and values: assigns dk and dv. A lane owns one key; eight (row, head) pairs are read at a time. */
-export function softwareBackwardKey({ headDim, group }: SoftwareShape): string {
+/** Backward for keys and values: assigns dk and dv. A lane owns one key. */
+export function softwareBackwardKey(shape: SoftwareShape): string {
+  const { group, headDim } = shape;
   const vectors = headDim / 4;
-  return `${SLICES_WGSL}
+  const row = (of: string) => `min((item + ${of}) / ${group}u, last - 1u)`;
+  const head = (of: string) => `kv_head * ${group}u + (item + ${of}) % ${group}u`;
+  return `${OPERANDS_WGSL}
 @group(0) @binding(5) var<storage, read> key_ranges: array<vec2<u32>>; // (keys): rows that may see a key
 @group(0) @binding(6) var<storage, read> dy: array<vec4<f32>>; // (rows, heads · headDim)
 @group(0) @binding(7) var<storage, read> lse: array<f32>; // (rows, heads)
@@ -180,46 +214,47 @@ ${MAIN}
   let first = subgroupMin(select(0xffffffffu, span.x, seen));
   let last = subgroupMax(select(0u, to, seen));
   let scale = params.scale * LOG2E;
+${partsOf(shape)}
 ${
     repeat(vectors, (c) => `
-  let k${c} = k[k_place(mine) + kv_head * ${vectors}u + ${c}u] * scale;
-  let v${c} = v[v_place(mine) + kv_head * ${vectors}u + ${c}u];
-  var dk${c} = vec4<f32>(0.0);
-  var dv${c} = vec4<f32>(0.0);`)
+  let k_${c} = k[k_place(mine) + kv_head * ${vectors}u + ${c}u] * scale;
+  let v_${c} = v[v_place(mine) + kv_head * ${vectors}u + ${c}u];
+  var dk_${c} = vec4<f32>(0.0);
+  var dv_${c} = vec4<f32>(0.0);`)
   }
-  for (var item = min(first, last) * ${group}u; item < last * ${group}u; item += ${LANES}u) {
-    let row = min((item + lane) / ${group}u, params.rows - 1u);
-    let head = kv_head * ${group}u + (item + lane) % ${group}u;
-    let exists = item + lane < last * ${group}u;
-    let q_at = q_place(row) + head * ${vectors}u;
-    let dy_at = (row * params.heads + head) * ${vectors}u;
-    let row_lse = lse[row * params.heads + head] * LOG2E;
-    let row_delta = delta[row * params.heads + head];
+  for (var item = min(first, last) * ${group}u; item < last * ${group}u; item += ${shape.keys}u) {
+${read("q", shape, (of) => `q_place(${row(of)}) + (${head(of)}) * ${vectors}u`)}
+${read("dy", shape, (of) => `(${row(of)} * params.heads + ${head(of)}) * ${vectors}u`)}
+    let row = ${row("lane")};
+    let place = row * params.heads + ${head("lane")};
+    let row_lse = lse[place] * LOG2E;
+    let row_delta = delta[place];
     let row_from = ranges[row].x;
-    let row_seen = select(0u, ranges[row].y - row_from, exists && ranges[row].y > row_from);
-${range(LANES).map((t) => `var s${t} = 0.0; var d${t} = 0.0;`).join(" ")}
+    let row_seen = select(0u, ranges[row].y - row_from, item + lane < last * ${group}u && ranges[row].y > row_from);
+${repeat(shape.keys, (t) => `var s${t} = vec4<f32>(0.0); var d${t} = vec4<f32>(0.0);`)}
 ${
     repeat(vectors, (c) =>
-      `let q${c} = q[q_at + ${c}u]; let dy${c} = dy[dy_at + ${c}u];\n` +
-      repeat(LANES, (t) => `{ let b = subgroupBroadcast(q${c}, ${t}u); ${dotInto(`s${t}`, `k${c}`, "b")} }`) +
-      repeat(LANES, (t) => `{ let b = subgroupBroadcast(dy${c}, ${t}u); ${dotInto(`d${t}`, `v${c}`, "b")} }`))
+      repeat(shape.keys, (t) =>
+        `s${t} = fma(k_${c}, ${spread("q", shape, [t, c])}, s${t});
+d${t} = fma(v_${c}, ${spread("dy", shape, [t, c])}, d${t});`))
   }
 ${
-    repeat(LANES, (t) => `
-    let p${t} = select(0.0, exp2(s${t} - subgroupBroadcast(row_lse, ${t}u)),
-      key - subgroupBroadcast(row_from, ${t}u) < subgroupBroadcast(row_seen, ${t}u));
-    let ds${t} = p${t} * (d${t} - subgroupBroadcast(row_delta, ${t}u));`)
+    repeat(shape.keys, (t) => `
+    let is${t} = key - subgroupBroadcast(row_from, ${t}u) < subgroupBroadcast(row_seen, ${t}u);
+    let p${t} = select(0.0, exp2(${total(`s${t}`)} - subgroupBroadcast(row_lse, ${t}u)), is${t});
+    let ds${t} = select(0.0, p${t} * (${total(`d${t}`)} - subgroupBroadcast(row_delta, ${t}u)), is${t});`)
   }
 ${
     repeat(vectors, (c) =>
-      repeat(LANES, (t) => `dk${c} = fma(vec4<f32>(ds${t}), subgroupBroadcast(q${c}, ${t}u), dk${c});`) +
-      repeat(LANES, (t) => `dv${c} = fma(vec4<f32>(p${t}), subgroupBroadcast(dy${c}, ${t}u), dv${c});`))
+      repeat(shape.keys, (t) =>
+        `dk_${c} = fma(vec4<f32>(ds${t}), ${spread("q", shape, [t, c])}, dk_${c});
+dv_${c} = fma(vec4<f32>(p${t}), ${spread("dy", shape, [t, c])}, dv_${c});`))
   }
   }
   if (key < params.keys) {
     let dk_at = dk_place(key) + kv_head * ${vectors}u;
     let dv_at = dv_place(key) + kv_head * ${vectors}u;
-${repeat(vectors, (c) => `dkv[dk_at + ${c}u] = dk${c} * params.scale; dkv[dv_at + ${c}u] = dv${c};`)}
+${repeat(vectors, (c) => `dkv[dk_at + ${c}u] = dk_${c} * params.scale; dkv[dv_at + ${c}u] = dv_${c};`)}
   }
 }`;
 }

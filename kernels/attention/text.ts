@@ -6,8 +6,8 @@ export const range = (n: number): number[] => Array.from({ length: n }, (_, i) =
 /** A text for each of 0 … n-1, in lines. */
 export const repeat = (n: number, text: (i: number) => string): string => range(n).map(text).join("\n");
 
-/** What every attention kernel begins with: parameters, operands and how to find a row in each. Places count vec4s. */
-export const SLICES_WGSL = `
+/** Parameters and ranges, the same in every attention kernel. Places count vec4s. */
+export const PARAMS_WGSL = `
 struct Params {
   rows: u32, // queries
   keys: u32,
@@ -27,18 +27,9 @@ struct Params {
   dkv_stride: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // (rows, heads · headDim)
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>; // (keys, kvHeads · headDim)
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>; // (keys, kvHeads · headDim)
 @group(0) @binding(4) var<storage, read> ranges: array<vec2<u32>>; // (rows): first key, and one after the last
 const LOG2E: f32 = 1.4426950408889634;
 const LOWEST: f32 = -3.0e38; // stands for minus infinity
-fn q_place(row: u32) -> u32 { return params.q_offset + row * params.q_stride; }
-fn k_place(row: u32) -> u32 { return params.k_offset + row * params.k_stride; }
-fn v_place(row: u32) -> u32 { return params.v_offset + row * params.v_stride; }
-fn dq_place(row: u32) -> u32 { return params.dq_offset + row * params.dq_stride; }
-fn dk_place(row: u32) -> u32 { return params.dk_offset + row * params.dkv_stride; }
-fn dv_place(row: u32) -> u32 { return params.dv_offset + row * params.dkv_stride; }
 
 // The logarithm of sum · 2^largest. An adapter's log may be rough, so one Newton step follows.
 fn log_sum_exp(largest: f32, sum: f32) -> f32 {
@@ -46,3 +37,15 @@ fn log_sum_exp(largest: f32, sum: f32) -> f32 {
   let rough = log(sum);
   return largest / LOG2E + (rough + (sum * exp(-rough) - 1.0));
 }`;
+
+/** What every kernel that reads queries, keys and values begins with. */
+export const OPERANDS_WGSL = `${PARAMS_WGSL}
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // (rows, heads · headDim)
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>; // (keys, kvHeads · headDim)
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>; // (keys, kvHeads · headDim)
+fn q_place(row: u32) -> u32 { return params.q_offset + row * params.q_stride; }
+fn k_place(row: u32) -> u32 { return params.k_offset + row * params.k_stride; }
+fn v_place(row: u32) -> u32 { return params.v_offset + row * params.v_stride; }
+fn dq_place(row: u32) -> u32 { return params.dq_offset + row * params.dq_stride; }
+fn dk_place(row: u32) -> u32 { return params.dk_offset + row * params.dkv_stride; }
+fn dv_place(row: u32) -> u32 { return params.dv_offset + row * params.dkv_stride; }`;

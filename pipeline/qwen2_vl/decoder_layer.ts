@@ -2,7 +2,8 @@
  * A decoder layer, forward and backward. Letters: T rows of the pass, Q rows that go on (all T, or the answers alone in the last layer),
  * D hidden, E = heads · headDim, KV = kvHeads · headDim, I intermediate.
  */
-import { attention, attentionBackward } from "../../kernels/attention/attention.ts";
+import { attention } from "../../kernels/attention/attention.ts";
+import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import type { Plan } from "../../kernels/plan.ts";
 import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
@@ -82,7 +83,17 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const { positions, ranges } = queries ?? rows;
   rotary(plan, { x: q, out: q, heads, positions, ...network.rotary });
   const keys = cache ?? kv;
-  const { out: attended, lse } = attention(plan, { q, k: keys, v: keys, ranges, heads, kvHeads, headDim, ...keyValueColumns(network), lse: true });
+  const { out: attended, lse } = attention(plan, {
+    q,
+    k: keys,
+    v: keys,
+    ranges,
+    heads,
+    kvHeads,
+    headDim,
+    ...keyValueColumns(network),
+    lse: true,
+  });
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq });
   const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp });
   const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle });
@@ -126,8 +137,10 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     heads,
     kvHeads,
     headDim,
+    joinKeyValue: true,
     ...keyValueColumns(network),
   });
+  if (!dkv) throw new Error("decoderLayerBackward: no joined gradient of keys and values");
   rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });
   rotary(plan, { x: dkv, out: dkv, heads: kvHeads, positions: rows.positions, inverse: true, ...network.rotary });
   const norm = { weight: weights.inputNorm, eps };

@@ -3,6 +3,7 @@
  * Letters: T rows of the prompts' pass, R sequences, C rows of the cache.
  */
 import { argMax } from "../../kernels/arg_max/arg_max.ts";
+import { crossEntropy } from "../../kernels/cross_entropy/cross_entropy.ts";
 import { advanceGeneration, type GenerationState, generationState } from "../../kernels/generation_state/generation_state.ts";
 import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
 import type { Matrix } from "../../kernels/linear/matrix.ts";
@@ -50,6 +51,7 @@ export class Generator implements Disposable {
   readonly #options: GeneratorOptions & { head: Matrix };
   readonly #prefills = new PlanCache<Prefill>(32);
   readonly #decodings = new PlanCache<Decoding>(8);
+  readonly #continuations = new PlanCache<Continuation>(16);
   #caches: Tensor[] = [];
 
   /** @param network the model */
@@ -76,8 +78,40 @@ export class Generator implements Disposable {
     return { tokens, logits: prompts.map((_, r) => floats.slice(r * width, r * width + head.rows)) };
   }
 
+  /**
+   * Log-probability of continuations of a prompt. The prompt is computed once; each continuation then goes on from its keys and values.
+   *
+   * @param continuations token ids, at least one each
+   * @returns one sum of log-probabilities per continuation, and the greedy answer
+   */
+  async score(prompt: Prompt, continuations: readonly (readonly number[])[]): Promise<{ scores: number[]; tokens: number[] }> {
+    const longest = Math.max(this.#options.maxNewTokens, ...continuations.map((ids) => ids.length));
+    const { prefill, decoding } = this.#start([prompt], longest);
+    const { gpu } = this.#network;
+    const { maxNewTokens, head } = this.#options;
+    for (let i = 1; i < maxNewTokens; i++) decoding.plan.run();
+    using sums = new Plan(gpu, "scores"); // holds the results until they are read together
+    const results = continuations.map((ids) => {
+      if (ids.length < 2) return undefined;
+      const rows = ids.length - 1;
+      const plan = this.#continuations.get(`${rows}`, () => new Continuation(this.#network, { rows, head, caches: this.#caches }));
+      plan.write(ids, { start: prompt.ids.length, position: nextPosition(prompt) });
+      const result = sums.persistent([1], { label: "score" });
+      gpu.run(plan.plan, { from: plan.loss, to: result });
+      return result;
+    });
+    const kept = results.filter((result) => result !== undefined);
+    const [logits, generated, ...rest] = await gpu.read(prefill.logits, decoding.state.generated, ...kept);
+    const first = logSoftmax(new Float32Array(logits.buffer).subarray(0, head.rows));
+    const tails = rest.map((bytes) => -new Float32Array(bytes.buffer)[0]);
+    let next = 0;
+    const scores = continuations.map((ids, i) => first[ids[0]] + (results[i] ? tails[next++] : 0));
+    return { scores, tokens: this.#untilEnd([...new Uint32Array(generated.buffer)]) };
+  }
+
   /** Frees plans and caches. */
   [Symbol.dispose](): void {
+    this.#continuations.clear();
     this.#prefills.clear();
     this.#decodings.clear();
     this.#network.gpu.destroy(...this.#caches.splice(0));
@@ -89,8 +123,7 @@ export class Generator implements Disposable {
   }
 
   /** Runs the prompts' pass, which leaves the first token in the state. */
-  #start(prompts: readonly Prompt[]): { prefill: Prefill; decoding: Decoding } {
-    const { maxNewTokens: reserve } = this.#options;
+  #start(prompts: readonly Prompt[], reserve = this.#options.maxNewTokens): { prefill: Prefill; decoding: Decoding } {
     const segments = prompts.map(({ ids, positions }) => ({ length: ids.length, positions, answers: [ids.length - 1], reserve }));
     const count = prompts.length;
     const rows = roundRows(totalRows(segments));
@@ -206,7 +239,7 @@ class Decoding implements Disposable {
 
   write(prompts: readonly Prompt[], layout: SequenceLayout): void {
     const rows = prompts.map(({ ids }, r) => layout.starts[r] + ids.length);
-    const positions = prompts.map((_, r) => 1 + Math.max(...layout.positions.subarray(3 * layout.starts[r], 3 * rows[r])));
+    const positions = prompts.map(nextPosition);
     const { gpu } = this.plan;
     gpu.write(this.state.positions, Uint32Array.from(positions.flatMap((p) => [p, p, p])));
     gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [layout.starts[r], row + 1])));
@@ -217,4 +250,63 @@ class Decoding implements Disposable {
   [Symbol.dispose](): void {
     this.plan[Symbol.dispose]();
   }
+}
+
+/** Tokens behind a single prompt whose keys and values are in the caches' first rows. */
+class Continuation implements Disposable {
+  readonly plan: Plan;
+  /** Sum of -log p of all tokens but the first (1). */
+  readonly loss: Tensor;
+  readonly #inputs;
+  readonly #rows: number;
+
+  constructor(network: Network, options: { rows: number; head: Matrix; caches: readonly Tensor[] }) {
+    const { rows, head, caches } = options;
+    this.#rows = rows;
+    this.plan = new Plan(network.gpu, `continuation of ${rows} rows`);
+    this.#inputs = inputBlock(this.plan, {
+      ids: { shape: [rows], dtype: "u32" },
+      positions: { shape: [rows, 3], dtype: "u32" },
+      ranges: { shape: [rows, 2], dtype: "u32" },
+      cacheRows: { shape: [rows], dtype: "u32" },
+      targets: { shape: [rows], dtype: "u32" },
+      weights: { shape: [rows], dtype: "f32" },
+    });
+    const { ids, positions, ranges, cacheRows, targets, weights } = this.#inputs.tensors;
+    const x = embedRows(this.plan, { network, ids });
+    const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
+    this.loss = this.plan.persistent([1], { label: "score" });
+    const logits = answerLogits(this.plan, { hidden, head });
+    crossEntropy(this.plan, { logits, targets, weights, vocabulary: head.rows, loss: this.loss });
+  }
+
+  write(ids: readonly number[], at: { start: number; position: number }): void {
+    const rows = Array.from({ length: this.#rows }, (_, i) => i);
+    this.#inputs.write({
+      ids: ids.slice(0, -1),
+      positions: rows.flatMap((i) => [at.position + i, at.position + i, at.position + i]),
+      ranges: rows.flatMap((i) => [0, at.start + i + 1]),
+      cacheRows: rows.map((i) => at.start + i),
+      targets: ids.slice(1),
+      weights: rows.map(() => 1),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
+
+/** Position of the token behind a prompt: one more than the largest. */
+function nextPosition({ ids, positions }: Prompt): number {
+  if (!positions) return ids.length;
+  let largest = 0;
+  for (let i = 0; i < positions.length; i++) largest = Math.max(largest, positions[i]);
+  return largest + 1;
+}
+
+function logSoftmax(logits: Float32Array): Float64Array {
+  const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const log = largest + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - largest), 0));
+  return Float64Array.from(logits, (x) => x - log);
 }

@@ -36,7 +36,10 @@ export function createNetwork(gpu: Gpu, parts: { config: Qwen2VlConfig; weights:
   const { config, weights } = parts;
   const { text, vision } = config;
   const maxPositions = Math.min(text.maxPositions, TEXT_POSITIONS);
-  const rotary = upload(gpu, mropeTable({ headDim: text.headDim, base: text.ropeBase, positions: maxPositions, sections: text.ropeSections }));
+  const rotary = upload(
+    gpu,
+    mropeTable({ headDim: text.headDim, base: text.ropeBase, positions: maxPositions, sections: text.ropeSections }),
+  );
   const visionRotary = upload(gpu, visionRotaryTable({ headDim: vision.hidden / vision.heads, positions: VISION_POSITIONS }));
   return {
     gpu,

@@ -88,9 +88,8 @@ Deno.test("pickle: tensors that reach beyond their storage, or are changed after
 
 Deno.test("pickle: no file leaves anything behind for the next one", async () => {
   await assertRejects(() => readTensorPickle(pickle(`\x80\x02ccollections\nOrderedDict\n}${text("x")}K\x01sb.`), "bad.pt"), MaspError);
-  await assertRejects(() => readTensorPickle(pickle(`\x80\x02]}${text("__proto__")}}${text("evil")}K\x01ssb.`), "bad.pt"), MaspError).catch(
-    () => {},
-  );
+  const prototype = `\x80\x02]}${text("__proto__")}}${text("evil")}K\x01ssb.`;
+  await readTensorPickle(pickle(prototype), "bad.pt").catch(() => {}); // Refused or not, it must have no effect.
   assertEquals(({} as Record<string, unknown>)["evil"], undefined);
   assertEquals(([] as unknown as Record<string, unknown>)["evil"], undefined);
 });

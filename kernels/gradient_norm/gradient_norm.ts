@@ -1,0 +1,39 @@
+/** Norm of all gradients together and the factor that clips them, as `torch.nn.utils.clip_grad_norm_`. */
+import type { Plan } from "../plan.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
+import normCode from "./gradient_norm.wgsl" with { type: "text" };
+import squaresCode from "./sum_of_squares.wgsl" with { type: "text" };
+
+/** Arguments of {@linkcode gradientNorm}. */
+export interface GradientNormArgs {
+  /** f32 tensors of any shapes. */
+  gradients: readonly Tensor[];
+  /** Largest norm; 0 or infinity turns clipping off. */
+  maxNorm: number;
+  /** (2); scratch when left out */
+  out?: Tensor;
+}
+
+/** Invocations that sum a tensor: each takes every so-many-th number in blocks, then the last dispatch adds their sums. */
+const LANES = 2048;
+
+/** @returns (2): the norm, and min(1, maxNorm / (norm + 1e-6)) */
+export function gradientNorm(plan: Plan, args: GradientNormArgs): Tensor {
+  const { gradients, maxNorm } = args;
+  const out = args.out ?? plan.scratch([2], { label: "gradient norm" });
+  expectShape(out, [2]);
+  const sums = plan.scratch([gradients.length, LANES], { label: "sums of squares" });
+  gradients.forEach((gradient, i) => {
+    plan.dispatch({ label: "sum_of_squares", code: squaresCode }, {
+      tensors: { gradient, sums },
+      params: { size: gradient.size, first: i * LANES, lanes: LANES },
+      workgroups: [LANES / 64],
+    });
+  });
+  plan.dispatch({ label: "gradient_norm", code: normCode }, {
+    tensors: { sums, norm: out },
+    params: { count: gradients.length * LANES, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
+    workgroups: [1],
+  });
+  return out;
+}

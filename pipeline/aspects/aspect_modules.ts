@@ -1,0 +1,189 @@
+/**
+ * The aspect modules: query vectors and cross-attention of each view, on the GPU. Letters: n queries of a view, N visual tokens, D hidden.
+ */
+import { crossAttention, crossAttentionBackward, type CrossAttentionParameters } from "../../kernels/cross_attention/cross_attention.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
+import type { Plan } from "../../kernels/plan.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import { type AspectParameters, readAspectFile, writeAspectFile } from "../checkpoint/aspect_file.ts";
+import { seededRandom } from "../data/random.ts";
+import { MaspError } from "../errors.ts";
+
+/** Numbers after which a section of a flat tensor begins: then its bytes may be bound, and no block of 8-bit moments spans two sections. */
+const SECTION = 256;
+
+/** A view's parameters (or their gradients) in two flat tensors: what weight decay shrinks, and the biases, which it does not. */
+export interface FlatParameters {
+  /** queries, wq, wk, wv, wo; each padded to a multiple of 256 numbers */
+  readonly decayed: Tensor;
+  /** bq, bv, bo; padded likewise */
+  readonly biases: Tensor;
+}
+
+/** Sizes of the modules. */
+export interface AspectSizes {
+  /** Names of the views, in order. */
+  views: readonly string[];
+  /** n */
+  tokens: number;
+  /** D */
+  hidden: number;
+}
+
+/** Modules of all views; made by {@linkcode createAspectModules} or {@linkcode loadAspectModules}. */
+export class AspectModules implements AspectSizes, Disposable {
+  /** Names of the views, in order. */
+  readonly views: readonly string[];
+  /** n */
+  readonly tokens: number;
+  /** D */
+  readonly hidden: number;
+  readonly #gpu: Gpu;
+  readonly #parameters = new Map<string, FlatParameters>();
+  readonly #keyBias = new Map<string, Float32Array>();
+
+  /**
+   * Puts modules on the GPU.
+   *
+   * @throws {MaspError} when a wanted view is not among the parameters
+   */
+  constructor(gpu: Gpu, parameters: AspectParameters, options: { views?: readonly string[] } = {}) {
+    this.#gpu = gpu;
+    this.views = options.views ?? parameters.views;
+    this.tokens = parameters.tokens;
+    this.hidden = parameters.hidden;
+    for (const view of this.views) {
+      const attention = parameters.attention.get(view);
+      const queries = parameters.queries.get(view);
+      if (!attention || !queries) {
+        throw new MaspError(`The aspect file has no view "${view}"; it has ${parameters.views.join(", ")}. Set VIEW_NAMES to some of these, or train it in stage 1.`);
+      }
+      const D = this.hidden;
+      const { inProjWeight: w, inProjBias: b, outProjWeight, outProjBias } = attention;
+      const square = (i: number) => w.subarray(i * D * D, (i + 1) * D * D);
+      this.#keyBias.set(view, b.slice(D, 2 * D));
+      this.#parameters.set(view, {
+        decayed: this.#flat([queries, square(0), square(1), square(2), outProjWeight], `${view}: queries and weights`),
+        biases: this.#flat([b.subarray(0, D), b.subarray(2 * D), outProjBias], `${view}: biases`),
+      });
+    }
+  }
+
+  /** A view's flat parameters. */
+  parameters(view: string): FlatParameters {
+    const parameters = this.#parameters.get(view);
+    if (!parameters) throw new MaspError(`There is no aspect module for the view "${view}"; there are ${this.views.join(", ")}.`);
+    return parameters;
+  }
+
+  /** The named parts of flat parameters or gradients. */
+  sections(flat: FlatParameters): CrossAttentionParameters {
+    const { tokens, hidden: D } = this;
+    const cut = (tensor: Tensor, shapes: number[][]) => {
+      let at = 0;
+      return shapes.map((shape) => {
+        const section = tensor.view(shape, 4 * at);
+        at += padded(section.size);
+        return section;
+      });
+    };
+    const [queries, wq, wk, wv, wo] = cut(flat.decayed, [[tokens, D], [D, D], [D, D], [D, D], [D, D]]);
+    const [bq, bv, bo] = cut(flat.biases, [[D], [D], [D]]);
+    return { queries, wq, wk, wv, wo, bq, bv, bo };
+  }
+
+  /** Records z (n, D) of a view; `attention` (n, N) takes the weights when they are wanted. */
+  recordForward(plan: Plan, view: string, args: { features: Tensor; z: Tensor; attention?: Tensor }): void {
+    const parameters = this.sections(this.parameters(view));
+    crossAttention(plan, { parameters, features: args.features, out: args.z, attention: args.attention });
+  }
+
+  /** Records the gradients of a view, which are added; the forward pass is computed again, since it is a few rows only. */
+  recordBackward(plan: Plan, view: string, args: { features: Tensor; dz: Tensor; gradients: FlatParameters }): void {
+    const parameters = this.sections(this.parameters(view));
+    const { trace } = crossAttention(plan, { parameters, features: args.features });
+    crossAttentionBackward(plan, { parameters, gradients: this.sections(args.gradients), dz: args.dz, trace });
+  }
+
+  /** All parameters in host memory. */
+  async read(): Promise<AspectParameters> {
+    const { views, tokens, hidden } = this;
+    const result: AspectParameters = { views: [...views], tokens, hidden, queries: new Map(), attention: new Map() };
+    for (const view of views) {
+      const s = this.sections(this.parameters(view));
+      const parts = await this.#gpu.read(s.queries, s.wq, s.wk, s.wv, s.wo, s.bq, s.bv, s.bo);
+      const [queries, wq, wk, wv, wo, bq, bv, bo] = parts.map((bytes) => new Float32Array(bytes.buffer));
+      result.queries.set(view, queries);
+      result.attention.set(view, {
+        inProjWeight: joined(wq, wk, wv),
+        inProjBias: joined(bq, this.#keyBias.get(view)!, bv),
+        outProjWeight: wo,
+        outProjBias: bo,
+      });
+    }
+    return result;
+  }
+
+  /**
+   * Writes the modules, whole or not at all.
+   *
+   * @param path `.safetensors`, or `.pth` for the reference's form
+   */
+  async save(path: string): Promise<void> {
+    await writeAspectFile(path, await this.read());
+  }
+
+  /** Frees the parameters. */
+  [Symbol.dispose](): void {
+    for (const { decayed, biases } of this.#parameters.values()) this.#gpu.destroy(decayed, biases);
+    this.#parameters.clear();
+  }
+
+  #flat(parts: Float32Array[], label: string): Tensor {
+    const data = new Float32Array(parts.reduce((sum, part) => sum + padded(part.length), 0));
+    parts.reduce((at, part) => (data.set(part, at), at + padded(part.length)), 0);
+    return this.#gpu.tensor([data.length], { data, label });
+  }
+}
+
+/** New modules as PyTorch draws them: queries N(0, 1), in_proj Xavier-uniform, out_proj uniform ± 1/sqrt(D), biases 0. */
+export function createAspectModules(gpu: Gpu, options: AspectSizes & { seed: number }): AspectModules {
+  const { views, tokens, hidden: D, seed } = options;
+  const parameters: AspectParameters = { views: [...views], tokens, hidden: D, queries: new Map(), attention: new Map() };
+  for (const view of views) {
+    const random = seededRandom(seed, `aspect ${view}`);
+    const uniform = (count: number, bound: number) => Float32Array.from({ length: count }, () => (2 * random.next() - 1) * bound);
+    parameters.queries.set(view, Float32Array.from({ length: tokens * D }, () => random.normal()));
+    parameters.attention.set(view, {
+      inProjWeight: uniform(3 * D * D, Math.sqrt(6 / (D + 3 * D))),
+      inProjBias: new Float32Array(3 * D),
+      outProjWeight: uniform(D * D, 1 / Math.sqrt(D)),
+      outProjBias: new Float32Array(D),
+    });
+  }
+  return new AspectModules(gpu, parameters);
+}
+
+/**
+ * Modules from a file (`.safetensors`, or the reference's `.pth`).
+ *
+ * @param options views that are wanted (all of the file's when left out), and the model's hidden size
+ * @throws {MaspError} when the file is none, lacks a view, or was made for another hidden size
+ */
+export async function loadAspectModules(gpu: Gpu, path: string, options: { views?: readonly string[]; hidden: number }): Promise<AspectModules> {
+  const parameters = await readAspectFile(path);
+  if (parameters.hidden !== options.hidden) {
+    throw new MaspError(`Cannot use "${path}": its modules are for a hidden size of ${parameters.hidden}, the model's is ${options.hidden}. Was it trained with another model?`);
+  }
+  return new AspectModules(gpu, parameters, options);
+}
+
+function padded(count: number): number {
+  return Math.ceil(count / SECTION) * SECTION;
+}
+
+function joined(...parts: Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => (all.set(part, at), at + part.length), 0);
+  return all;
+}

@@ -1,0 +1,203 @@
+/** The loop that both stages share: order of the samples, schedule, losses read in bunches, checkpoints, going on after a stop. */
+import type { Gpu } from "../../kernels/gpu.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import { loadLatestRunState, saveRunState } from "../checkpoint/run_state.ts";
+import type { TensorData } from "../checkpoint/tensor_data.ts";
+import { MaspError } from "../errors.ts";
+import { learningRateAt, type ScheduleType } from "./schedule.ts";
+
+/** What trains: adds up gradients of single samples, then takes a step. */
+export interface Trainable<S> {
+  /** The device. */
+  readonly gpu: Gpu;
+  /** Makes ready what a sample will need soon. */
+  prefetch?(samples: readonly S[]): void;
+  /** Forgets the gradients of the step before. */
+  begin(): void;
+  /** Adds a sample's gradients, weighted; @returns the tensor (1) that holds its weighted loss until the next call */
+  accumulate(sample: S, options: { weight: number; step: number }): Promise<Tensor>;
+  /** Clips and updates; @returns the tensor whose first number is the gradient's norm before clipping, until the next call */
+  update(options: { learningRate: number }): Tensor;
+  /** Parameters and moments. */
+  state(): Promise<Record<string, TensorData>>;
+  /** Puts a saved state back. */
+  restore(tensors: Readonly<Record<string, TensorData>>): void;
+}
+
+/** Settings of a run. */
+export interface TrainingOptions {
+  /** Passes over the samples. */
+  epochs: number;
+  /** Highest learning rate. */
+  learningRate: number;
+  /** Part of the steps in which the rate rises. */
+  warmupRatio?: number;
+  /** Shape of the schedule. */
+  schedule?: ScheduleType;
+  /** Samples of a step: mean over them. */
+  batchSize?: number;
+  /** Batches of a step: mean over them. */
+  gradientAccumulation?: number;
+  /** Ends after so many steps, whatever the epochs say (the schedule is that of the whole run). */
+  maxSteps?: number;
+  /** Folder of the checkpoints; none are written when left out. */
+  checkpointDir?: string;
+  /** A checkpoint every so many steps; only at the end when 0. */
+  saveSteps?: number;
+  /** Goes on from the newest checkpoint of the folder. */
+  resume?: boolean;
+  /** Settings that a checkpoint must share to be gone on from. */
+  identity?: Readonly<Record<string, unknown>>;
+  /** Ends the run with a checkpoint after the step in progress. */
+  signal?: AbortSignal;
+  /** Told of damaged checkpoints that were passed over. */
+  onWarning?: (text: string) => void;
+}
+
+/** A finished step. */
+export interface TrainingStep {
+  /** Number of the step, from 0. */
+  step: number;
+  /** Steps of the whole run. */
+  totalSteps: number;
+  /** Mean loss of the step's samples. */
+  loss: number;
+  /** Norm of the gradient before clipping. */
+  gradientNorm: number;
+  /** Rate of the step. */
+  learningRate: number;
+  /** Passes over the samples that were finished with this step. */
+  epoch: number;
+}
+
+/** Steps whose losses are read behind one wait. */
+const READ_EVERY = 8;
+
+/**
+ * Trains.
+ *
+ * @param order samples of a pass over the data, given its number: the same at each call
+ * @throws {MaspError} when a loss is not finite, or the checkpoint to go on from is of another run
+ */
+export async function* train<S>(
+  trainable: Trainable<S>,
+  options: TrainingOptions & { order: (epoch: number) => readonly S[]; samples: number },
+): AsyncGenerator<TrainingStep> {
+  const { order, samples, epochs, checkpointDir, saveSteps = 0, signal } = options;
+  const perStep = (options.batchSize ?? 1) * (options.gradientAccumulation ?? 1);
+  const stepsPerEpoch = Math.ceil(samples / perStep);
+  const totalSteps = epochs * stepsPerEpoch;
+  const lastStep = Math.min(totalSteps, options.maxSteps ?? Infinity);
+  const schedule = { learningRate: options.learningRate, totalSteps, warmupRatio: options.warmupRatio ?? 0, type: options.schedule };
+  const identity = JSON.stringify({ ...options.identity, totalSteps, perStep, schedule });
+  let step = options.resume && checkpointDir ? await resume(trainable, { dir: checkpointDir, identity, onWarning: options.onWarning }) : 0;
+  let saved = step;
+  const pending: PendingStep[] = [];
+  using history = new History(trainable.gpu, READ_EVERY * (perStep + 1));
+  const finish = async (): Promise<TrainingStep[]> => {
+    const numbers = await history.read();
+    return pending.splice(0).map(({ losses, norm, ...rest }) => {
+      const loss = losses.reduce((sum, at) => sum + numbers[at], 0);
+      const done = { ...rest, totalSteps, loss, gradientNorm: numbers[norm] };
+      if (!Number.isFinite(loss) || !Number.isFinite(done.gradientNorm)) {
+        throw notFinite(done, checkpointDir && saved > 0 ? saved : undefined);
+      }
+      return done;
+    });
+  };
+  const save = async () => {
+    if (!checkpointDir || saved === step) return;
+    await saveRunState(checkpointDir, { step, tensors: await trainable.state(), info: { identity } });
+    saved = step;
+  };
+  let epochOrder: { epoch: number; samples: readonly S[] } | undefined;
+  while (step < lastStep && !signal?.aborted) {
+    const epoch = Math.floor(step / stepsPerEpoch);
+    if (epochOrder?.epoch !== epoch) epochOrder = { epoch, samples: order(epoch) };
+    const first = (step % stepsPerEpoch) * perStep;
+    const batch = epochOrder.samples.slice(first, first + perStep);
+    trainable.prefetch?.(epochOrder.samples.slice(first, first + 3 * perStep));
+    trainable.begin();
+    const losses: number[] = [];
+    for (const sample of batch) losses.push(history.keep(await trainable.accumulate(sample, { weight: 1 / batch.length, step })));
+    const learningRate = learningRateAt(step, schedule);
+    const norm = history.keep(trainable.update({ learningRate }));
+    pending.push({ step, losses, norm, learningRate, epoch: (step + 1) / stepsPerEpoch });
+    step++;
+    const due = saveSteps > 0 && step % saveSteps === 0;
+    if (pending.length === READ_EVERY || due) yield* await finish();
+    if (due) await save();
+  }
+  yield* await finish();
+  await save();
+}
+
+interface PendingStep extends Pick<TrainingStep, "step" | "learningRate" | "epoch"> {
+  losses: number[];
+  norm: number;
+}
+
+function notFinite(done: TrainingStep, saved: number | undefined): MaspError {
+  const what = Number.isFinite(done.loss) ? `norm of the gradient is ${done.gradientNorm}` : `loss is ${done.loss}`;
+  const left = saved === undefined ? "No checkpoint had been written yet." : `The checkpoint of step ${saved} is in place.`;
+  return new MaspError(
+    `Training stopped: the ${what} at step ${done.step}. ${left} Try a lower learning rate (this step's was ${done.learningRate}) or a longer warm-up.`,
+  );
+}
+
+async function resume<S>(
+  trainable: Trainable<S>,
+  options: { dir: string; identity: string; onWarning?: (text: string) => void },
+): Promise<number> {
+  const { state, warnings } = await loadLatestRunState(options.dir);
+  for (const warning of warnings) options.onWarning?.(warning);
+  if (!state) return 0;
+  const { identity } = (state.info ?? {}) as { identity?: string };
+  if (identity !== options.identity) {
+    throw new MaspError(
+      `Cannot go on from the checkpoint of step ${state.step} in "${options.dir}": it was made with other settings (${
+        difference(identity, options.identity)
+      }). ` +
+        "Use the same settings, another output folder, or leave out --resume to start again.",
+    );
+  }
+  trainable.restore(state.tensors);
+  return state.step;
+}
+
+function difference(found: string | undefined, wanted: string): string {
+  const a = JSON.parse(found ?? "{}") as Record<string, unknown>;
+  const b = JSON.parse(wanted) as Record<string, unknown>;
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(b[name]));
+  return names.map((name) => `${name}: ${JSON.stringify(a[name])} there, ${JSON.stringify(b[name])} now`).join("; ");
+}
+
+/** Single numbers that the GPU computed, gathered until they are read together. */
+class History implements Disposable {
+  readonly #gpu: Gpu;
+  readonly #tensor: Tensor;
+  #count = 0;
+
+  constructor(gpu: Gpu, capacity: number) {
+    this.#gpu = gpu;
+    this.#tensor = gpu.tensor([capacity], { label: "losses and norms" });
+  }
+
+  /** Copies a tensor's first number; @returns its place among the numbers that are read next */
+  keep(tensor: Tensor): number {
+    const at = this.#count++;
+    this.#gpu.run({ from: tensor.view([1]), to: this.#tensor.view([1], 4 * at) });
+    return at;
+  }
+
+  async read(): Promise<Float32Array> {
+    if (this.#count === 0) return new Float32Array(0);
+    const numbers = await this.#gpu.readFloats(this.#tensor.view([this.#count]));
+    this.#count = 0;
+    return numbers;
+  }
+
+  [Symbol.dispose](): void {
+    this.#gpu.destroy(this.#tensor);
+  }
+}

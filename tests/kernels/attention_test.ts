@@ -1,0 +1,255 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { attentionBackwardReference, attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
+import { attention } from "../../kernels/attention/attention.ts";
+import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
+import { causalRanges, fullRanges, invertRanges } from "../../kernels/attention/key_ranges.ts";
+import type { AttentionVariant } from "../../kernels/attention/operands.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { finiteDifference, gpuTest, randomFloats, relativeError } from "./support.ts";
+
+/** What is computed: sizes, key ranges, and how large the scores are. */
+interface Case {
+  ranges: Uint32Array<ArrayBuffer>;
+  keys: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  /** Standard deviation of the queries. */
+  spread?: number;
+}
+
+/** Random operands of a case, for the reference. */
+function operands({ ranges, keys, heads, kvHeads, headDim, spread = 1 }: Case): AttentionReferenceArgs & { q: Float32Array<ArrayBuffer> } {
+  const rows = ranges.length / 2;
+  return {
+    q: randomFloats(rows * heads * headDim, 1, { scale: spread }),
+    k: randomFloats(keys * kvHeads * headDim, 2),
+    v: randomFloats(keys * kvHeads * headDim, 3),
+    ranges,
+    heads,
+    kvHeads,
+    headDim,
+    scale: headDim ** -0.5,
+  };
+}
+
+/** Forward and, where the variant has it, backward, on the GPU. */
+async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: { variant: AttentionVariant; dout?: Float32Array<ArrayBuffer> }) {
+  using plan = new Plan(gpu);
+  const { heads, kvHeads, headDim, scale } = made;
+  const rows = made.ranges.length / 2;
+  const keys = made.k.length / kvHeads / headDim;
+  const { variant, dout } = options;
+  const args = {
+    q: plan.persistent([rows, heads * headDim], { data: made.q as Float32Array }),
+    k: plan.persistent([keys, kvHeads * headDim], { data: made.k as Float32Array }),
+    v: plan.persistent([keys, kvHeads * headDim], { data: made.v as Float32Array }),
+    ranges: plan.persistent([rows, 2], { dtype: "u32", data: made.ranges as Uint32Array }),
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+    variant,
+  };
+  const out = plan.persistent([rows, heads * headDim]);
+  const lse = plan.persistent([rows, heads]);
+  attention(plan, { ...args, out, lse });
+  const kept = [out, lse];
+  if (dout) {
+    const gradients = attentionBackward(plan, {
+      ...args,
+      out,
+      lse,
+      dout: plan.persistent([rows, heads * headDim], { data: dout }),
+      keyRanges: plan.persistent([keys, 2], { dtype: "u32", data: invertRanges(made.ranges, keys) }),
+    });
+    for (const tensor of [gradients.dq, gradients.dk, gradients.dv]) {
+      const copy = plan.persistent(tensor.shape);
+      plan.copy(tensor, copy);
+      kept.push(copy);
+    }
+  }
+  plan.run();
+  return (await gpu.read(...kept)).map((bytes) => new Float32Array(bytes.buffer));
+}
+
+const NAMES = ["out", "lse", "dq", "dk", "dv"];
+
+/** Compares with the reference. */
+async function check(gpu: Gpu, variant: AttentionVariant, item: Case & { backward?: boolean }): Promise<void> {
+  const made = operands(item);
+  const dout = randomFloats(made.q.length, 4);
+  const actual = await compute(gpu, made, { variant, dout: item.backward ? dout : undefined });
+  const { out, lse } = attentionReference(made);
+  const { dq, dk, dv } = attentionBackwardReference(made, dout);
+  actual.forEach((values, i) => {
+    const expected = [out, lse, dq, dk, dv][i];
+    // With a single key dq and dk are exactly zero: then only rounding may be left.
+    const error = expected.some((x) => x !== 0) ? relativeError(values, expected) : Math.max(...values.map(Math.abs));
+    const { heads, kvHeads, headDim, keys } = item;
+    assert(error < 1e-6, `${NAMES[i]} of ${variant}, ${made.ranges.length / 2} rows, ${[keys, heads, kvHeads, headDim]}: ${error}`);
+  });
+}
+
+/** Three sequences and padding, more rows than one tile. */
+const PACKED = causalRanges({ segments: [1, 47, 22], rows: 77 });
+/** A few queries on a cache with unused rows; one query sees nothing. */
+const CACHE = new Uint32Array([0, 259, 5, 130, 7, 7, 240, 259, 131, 259]);
+const ONE = new Uint32Array([0, 1]);
+const ODD = { heads: 6, kvHeads: 2, headDim: 20 };
+/** A shape for each variant; few of them, since compiling takes most of the time. 84 = 64 + 16 + 4 takes every path of the tiled kernels. */
+const SHAPES = { software: ODD, tiled: { heads: 6, kvHeads: 2, headDim: 84 }, decode: ODD };
+
+for (const variant of ["software", "tiled"] as const) {
+  gpuTest(`attention (${variant}) and its gradients equal the reference`, async (gpu) => {
+    const shape = SHAPES[variant];
+    await check(gpu, variant, { ranges: PACKED, keys: 77, ...shape, backward: true });
+    await check(gpu, variant, { ranges: ONE, keys: 1, ...shape, backward: true });
+    await check(gpu, variant, { ranges: CACHE, keys: 301, ...shape, backward: true });
+    await check(gpu, variant, { ranges: fullRanges({ segments: [9, 64] }), keys: 73, ...shape, backward: true });
+  });
+}
+
+gpuTest("attention (software) equals the reference at other head sizes", async (gpu) => {
+  await check(gpu, "software", { ranges: PACKED, keys: 77, heads: 6, kvHeads: 2, headDim: 32, backward: true });
+  await check(gpu, "software", { ranges: PACKED, keys: 77, heads: 7, kvHeads: 1, headDim: 16 });
+  await check(gpu, "software", { ranges: PACKED, keys: 77, heads: 2, kvHeads: 2, headDim: 80, backward: true });
+  await check(gpu, "software", { ranges: CACHE, keys: 301, heads: 3, kvHeads: 1, headDim: 128 });
+});
+
+gpuTest("attention (tiled) equals the reference at a head size of 128", async (gpu) => {
+  await check(gpu, "tiled", { ranges: CACHE, keys: 301, heads: 7, kvHeads: 1, headDim: 128 });
+});
+
+gpuTest("attention (decode) equals the reference", async (gpu) => {
+  for (const shape of [ODD, { heads: 2, kvHeads: 1, headDim: 128 }]) {
+    await check(gpu, "decode", { ranges: CACHE, keys: 301, ...shape });
+    await check(gpu, "decode", { ranges: ONE, keys: 1, ...shape });
+  }
+});
+
+gpuTest("long rows and large scores keep their precision", async (gpu) => {
+  const long = { heads: 1, kvHeads: 1, headDim: 20 };
+  await check(gpu, "software", { ranges: causalRanges({ segments: [1501] }), keys: 1501, ...long });
+  // Scores of about ±300, far beyond what exp takes without the running maximum; single weights carry their rounding.
+  for (const variant of ["software", "tiled", "decode"] as const) {
+    const made = operands({ ranges: CACHE, keys: 301, ...SHAPES[variant], spread: 100 });
+    const { out } = attentionReference(made);
+    const [actual] = await compute(gpu, made, { variant });
+    const error = relativeError(actual, out);
+    assert(error < 1e-4, `${variant}: ${error}`);
+  }
+});
+
+for (const variant of ["software", "tiled"] as const) {
+  gpuTest(`q, k and v may be columns of one tensor, and their gradients too (${variant})`, async (gpu) => {
+    const { heads, kvHeads, headDim } = SHAPES[variant];
+    const rows = 77;
+    const [queryWidth, keyWidth] = [heads * headDim, kvHeads * headDim];
+    const width = queryWidth + 2 * keyWidth;
+    const values = randomFloats(rows * width, 5);
+    const columns = (data: Float32Array, first: number, count: number) =>
+      Float32Array.from({ length: rows * count }, (_, i) => data[Math.floor(i / count) * width + first + i % count]);
+    const split = (data: Float32Array) => [
+      columns(data, 0, queryWidth),
+      columns(data, queryWidth, keyWidth),
+      columns(data, queryWidth + keyWidth, keyWidth),
+    ];
+    const [q, k, v] = split(values);
+    const gradient = randomFloats(rows * queryWidth, 6);
+    const { dq, dk, dv } = attentionBackwardReference({ q, k, v, ranges: PACKED, heads, kvHeads, headDim, scale: 0.1 }, gradient);
+    using plan = new Plan(gpu);
+    const fused = plan.persistent([rows, width], { data: values });
+    const args = {
+      q: fused,
+      k: fused,
+      v: fused,
+      kOffset: queryWidth,
+      vOffset: queryWidth + keyWidth,
+      ranges: plan.persistent([rows, 2], { dtype: "u32", data: PACKED }),
+      heads,
+      kvHeads,
+      headDim,
+      scale: 0.1,
+      variant,
+    };
+    const { out, lse } = attention(plan, { ...args, lse: true });
+    const dqkv = plan.persistent([rows, width], { data: values });
+    const dout = plan.persistent([rows, queryWidth], { data: gradient });
+    const keyRanges = plan.persistent([rows, 2], { dtype: "u32", data: invertRanges(PACKED, rows) });
+    attentionBackward(plan, { ...args, out, lse: lse!, dout, keyRanges, dqkv });
+    plan.run();
+    const first = await gpu.readFloats(dqkv);
+    const errors = split(first).map((actual, i) => relativeError(actual, [dq, dk, dv][i]));
+    assert(Math.max(...errors) < 1e-6, String(errors));
+    plan.run();
+    assertEquals(await gpu.readFloats(dqkv), first, "the same bits at each run");
+  });
+
+  gpuTest(`whatever stands in rows of padding has no influence (${variant})`, async (gpu) => {
+    const made = operands({ ranges: PACKED, keys: 77, ...SHAPES[variant] });
+    const dout = randomFloats(made.q.length, 4);
+    const { out, lse } = attentionReference(made);
+    const { dq, dk, dv } = attentionBackwardReference(made, dout);
+    for (const values of [made.q, made.k, made.v, dout]) (values as Float32Array).fill(NaN, 70 * values.length / 77);
+    const actual = await compute(gpu, made, { variant, dout });
+    actual.forEach((values, i) => {
+      const error = relativeError(values, [out, lse, dq, dk, dv][i]);
+      assert(error < 1e-6, `${NAMES[i]}: ${error}`);
+    });
+  });
+}
+
+gpuTest("unused rows of a cache have no influence", async (gpu) => {
+  for (const variant of ["software", "tiled", "decode"] as const) {
+    const made = operands({ ranges: CACHE, keys: 301, ...SHAPES[variant] });
+    const { out } = attentionReference(made);
+    for (const values of [made.k, made.v]) (values as Float32Array).fill(NaN, 259 * values.length / 301);
+    const [actual] = await compute(gpu, made, { variant });
+    const error = relativeError(actual, out);
+    assert(error < 1e-6, `${variant}: ${error}`);
+  }
+});
+
+gpuTest("operands that do not fit are refused", (gpu) => {
+  using plan = new Plan(gpu);
+  const q = plan.persistent([3, 24]);
+  const k = plan.persistent([5, 12]);
+  const ranges = plan.persistent([3, 2], { dtype: "u32" });
+  const args = { q, k, v: k, ranges, heads: 2, kvHeads: 1, headDim: 12, scale: 1 };
+  attention(plan, args);
+  assertThrows(() => attention(plan, { ...args, headDim: 6, heads: 4, kvHeads: 2 }), Error, "multiple of 4");
+  assertThrows(() => attention(plan, { ...args, headDim: 260 }), Error, "260");
+  assertThrows(() => attention(plan, { ...args, heads: 3, kvHeads: 2 }), Error, "cannot share");
+  assertThrows(() => attention(plan, { ...args, heads: 3 }), Error, "do not fit");
+  assertThrows(() => attention(plan, { ...args, qOffset: 2 }), Error, "multiples of 4");
+  assertThrows(() => attention(plan, { ...args, vOffset: 4 }), Error, "do not fit");
+  assertThrows(() => attention(plan, { ...args, ranges: k }), Error, "u32");
+  const [lse, keyRanges] = [plan.persistent([3, 2]), plan.persistent([5, 2], { dtype: "u32" })];
+  const backward = { ...args, out: q, dout: q, lse, keyRanges };
+  assertThrows(() => attentionBackward(plan, { ...backward, dqkv: plan.persistent([3, 48]) }), Error, "as many queries");
+  assertThrows(() => attentionBackward(plan, { ...backward, variant: "decode" }), Error, "no backward");
+  return Promise.resolve();
+});
+
+Deno.test("the reference's gradients equal finite differences", () => {
+  const made = operands({ ranges: new Uint32Array([0, 1, 0, 2, 2, 2, 1, 4]), keys: 5, heads: 4, kvHeads: 2, headDim: 4 });
+  const dout = randomFloats(made.q.length, 4);
+  const { dq, dk, dv } = attentionBackwardReference(made, dout);
+  const expected = (name: "q" | "k" | "v") =>
+    finiteDifference((x) => attentionReference({ ...made, [name]: x }).out, made[name], { dy: dout });
+  assert(relativeError(dq, expected("q")) < 1e-8);
+  assert(relativeError(dk, expected("k")) < 1e-8);
+  assert(relativeError(dv, expected("v")) < 1e-8);
+  assert(dk.slice(4 * 8).every((x) => x === 0), "a key that nobody sees");
+});
+
+Deno.test("causalRanges, fullRanges and invertRanges", () => {
+  const causal = causalRanges({ segments: [2, 3], rows: 6 });
+  assertEquals([...causal], [0, 1, 0, 2, 2, 3, 2, 4, 2, 5, 0, 0]);
+  assertEquals([...invertRanges(causal, 6)], [0, 2, 1, 2, 2, 5, 3, 5, 4, 5, 0, 0]);
+  assertEquals([...fullRanges({ segments: [1, 2] })], [0, 1, 1, 3, 1, 3]);
+  assertEquals([...invertRanges(new Uint32Array([1, 3, 0, 0, 2, 9]), 4)], [0, 0, 0, 1, 0, 3, 2, 3]);
+  assertThrows(() => causalRanges({ segments: [2, 3], rows: 4 }), RangeError, "2 + 3 = 5");
+});
