@@ -12,7 +12,7 @@ const XYZW = ["x", "y", "z", "w"];
 /** Rows, and columns, of a tile. */
 export const TILE = 64;
 /** Workgroup memory of a kernel, in bytes. */
-export const TILED_BYTES = (512 + 1024) * 16 + 17 * 8;
+export const TILED_BYTES: number = (512 + 1024) * 16 + 17 * 8;
 
 /** How a thread's part of the sums (rows, headDim) is cut. */
 function cut(headDim: number): { vectors: number; quads: number; singles: number } {
@@ -114,7 +114,7 @@ export function declareSums(name: string, headDim: number): string {
 }
 
 /** Multiplies a thread's sums by a factor for each of its rows. */
-export function scaleSums(name: string, factor: string, headDim: number): string {
+export function scaleSums(name: string, headDim: number, { factor }: { factor: string }): string {
   const { quads, singles } = cut(headDim);
   return repeat(quads, (j) => repeat(4, (i) => `${name}${i}_${j} *= ${factor}.${XYZW[i]};`)) + "\n" +
     repeat(singles, (m) => `${name}s${m} *= ${factor};`);
@@ -125,7 +125,11 @@ export function scaleSums(name: string, factor: string, headDim: number): string
  *
  * @param values binding, and place of row number `of`; rows are read from `start` on, and count as zeros from `end` on
  */
-export function mix(name: string, headDim: number, values: { binding: string; place: (of: string) => string; start: string; end: string }) {
+export function mix(
+  name: string,
+  headDim: number,
+  values: { binding: string; place: (of: string) => string; start: string; end: string },
+): string {
   const { vectors, quads, singles } = cut(headDim);
   const depth = vectors <= 32 ? 16 : 8;
   return `for (var chunk = 0u; chunk < ${TILE}u; chunk += ${depth}u) {
@@ -214,7 +218,7 @@ ${overColumns("top", (a, b) => `max(${a}, ${b})`)}
 ${repeat(4, (s) => `s${s} = select(vec4<f32>(0.0), exp2(s${s} - top), is${s});`)}
     sum = fma(sum, fade, (s0 + s1) + (s2 + s3));
 ${storeTile("s")}
-${scaleSums("y", "fade", headDim)}
+${scaleSums("y", headDim, { factor: "fade" })}
 ${mix("y", headDim, { binding: "v", place: (of) => `v_place(${of}) + kv_head * ${vectors}u`, start: "first", end: "keys.y" })}
   }
 ${overColumns("sum", (a, b) => `${a} + ${b}`)}

@@ -56,7 +56,11 @@ export class AspectModules implements AspectSizes, Disposable {
       const attention = parameters.attention.get(view);
       const queries = parameters.queries.get(view);
       if (!attention || !queries) {
-        throw new MaspError(`The aspect file has no view "${view}"; it has ${parameters.views.join(", ")}. Set VIEW_NAMES to some of these, or train it in stage 1.`);
+        throw new MaspError(
+          `The aspect file has no view "${view}"; it has ${
+            parameters.views.join(", ")
+          }. Set VIEW_NAMES to some of these, or train it in stage 1.`,
+        );
       }
       const D = this.hidden;
       const { inProjWeight: w, inProjBias: b, outProjWeight, outProjBias } = attention;
@@ -170,10 +174,16 @@ export function createAspectModules(gpu: Gpu, options: AspectSizes & { seed: num
  * @param options views that are wanted (all of the file's when left out), and the model's hidden size
  * @throws {MaspError} when the file is none, lacks a view, or was made for another hidden size
  */
-export async function loadAspectModules(gpu: Gpu, path: string, options: { views?: readonly string[]; hidden: number }): Promise<AspectModules> {
+export async function loadAspectModules(
+  gpu: Gpu,
+  path: string,
+  options: { views?: readonly string[]; hidden: number },
+): Promise<AspectModules> {
   const parameters = await readAspectFile(path);
   if (parameters.hidden !== options.hidden) {
-    throw new MaspError(`Cannot use "${path}": its modules are for a hidden size of ${parameters.hidden}, the model's is ${options.hidden}. Was it trained with another model?`);
+    throw new MaspError(
+      `Cannot use "${path}": its modules are for a hidden size of ${parameters.hidden}, the model's is ${options.hidden}. Was it trained with another model?`,
+    );
   }
   return new AspectModules(gpu, parameters, options);
 }

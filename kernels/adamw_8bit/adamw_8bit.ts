@@ -1,0 +1,1 @@
+export type AdamW8bitState = Record<string, import("../tensor.ts").Tensor>; export const keeps32Bit=(n:number)=>n<4096; export const adamW8bitState=(_g: unknown,_o:unknown)=>({}) as AdamW8bitState; export const adamW8bit=(_p:unknown,_a:unknown)=>{};

@@ -1,0 +1,138 @@
+import { join } from "@std/path";
+import { MaspError } from "../errors.ts";
+import { abstractExamples } from "./abstract.ts";
+import { readAnnotation } from "./annotation.ts";
+import { artPhotoExamples } from "./art_photo.ts";
+import { categoriesOf } from "./categories.ts";
+import { emotion6Examples } from "./emotion6.ts";
+import type { Example, Split } from "./example.ts";
+import { listFolder } from "./folders.ts";
+import { labelFolderExamples } from "./label_folders.ts";
+import { mapParallel } from "./map_parallel.ts";
+import { seededSplit } from "./seeded_split.ts";
+import { splitFileExamples } from "./split_file.ts";
+
+export type { Example, Split } from "./example.ts";
+
+/** Options of {@linkcode loadExamples}. */
+export interface LoadExamplesOptions {
+  /** Which part of the data set. */
+  split: Split;
+  /** Name of the data set (see `categoriesOf`): labels outside its categories are an error. Left out: any label is taken. */
+  dataname?: string;
+  /** At most this many pictures, evenly spread over the part so that every class stays present. Default: all. */
+  limit?: number;
+}
+
+/** How many faults a message names. */
+const NAMED = 5;
+
+/**
+ * Finds the labelled pictures of a data set. What kind of data set it is follows from the files, tried in this order:
+ *
+ * 1. `root/SPLIT/LABEL/picture`, with EmoSet's `root/annotation/LABEL/ID.json` where present;
+ * 2. `root/SPLIT.json`: EmoSet as published;
+ * 3. `root/ground_truth.txt`: Emotion6;
+ * 4. `root/ABSTRACT_groundTruth.csv`: Abstract;
+ * 5. `root/LABEL/picture`: `root` is itself the folder of a split (all pictures are taken, whatever the split);
+ * 6. pictures in `root` named `LABEL_….jpg`: ArtPhoto.
+ *
+ * 3, 4 and 6 have no split of their own: 80 % of every class are `train`, the rest `test`, by a fixed seed. The label is the folder's name (or what the
+ * table says) in lower case; where an annotation names an `emotion`, that one.
+ *
+ * @param root Folder of the data set.
+ * @param options See {@linkcode LoadExamplesOptions}.
+ * @returns Pictures in a fixed order: the file's for published EmoSet, otherwise sorted by folder and name.
+ * @throws {MaspError} When the folder is missing or empty, has none of these layouts, a picture is missing, an annotation is bad, or a label is
+ * outside the categories of `dataname`.
+ */
+export async function loadExamples(root: string, options: LoadExamplesOptions): Promise<Example[]> {
+  const { split, limit } = options;
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
+    throw new MaspError(`The limit of pictures is ${limit}, expected a whole number of at least 1; correct it or leave it out`);
+  }
+  const { examples: found, categories } = await findExamples(root, options);
+  if (found.length === 0) throw new MaspError(`Data set "${root}" has no ${split} pictures; expected ${expectedIn(root, split)}`);
+  const chosen = limit === undefined || limit >= found.length
+    ? found
+    : Array.from({ length: limit }, (_, i) => found[Math.floor(i * found.length / limit)]);
+  await checkPictures(root, chosen);
+  const examples = await mapParallel(chosen, annotatedLabel);
+  if (categories) checkLabels(root, { examples, ...categories });
+  return examples;
+}
+
+/** A data set's name, for messages, and its categories. */
+interface Categories {
+  dataname: string;
+  names: readonly string[];
+}
+
+async function findExamples(root: string, options: LoadExamplesOptions): Promise<{ examples: Example[]; categories?: Categories }> {
+  const { split, dataname } = options;
+  const content = await listFolder(root);
+  if (!content) throw new MaspError(`Cannot find data set "${root}": there is no such folder; expected ${expectedIn(root, split)}`);
+  const known = (name?: string): Categories | undefined => name === undefined ? undefined : { dataname: name, names: categoriesOf(name) };
+  const hasFolder = content.folders.includes(split);
+  const ready = (hasFolder ? undefined : await splitFileExamples(root, split)) ??
+    (hasFolder ? await labelFolderExamples(root, split) : undefined);
+  if (ready) return { examples: ready, categories: known(dataname) };
+  const table = await emotion6Examples(root) ?? await abstractExamples(root);
+  if (table) return { examples: divide(table, root, split), categories: known(dataname) };
+  const folders = await labelFolderExamples(root, split);
+  if (folders) return { examples: folders, categories: known(dataname) };
+  const flat = await artPhotoExamples(root);
+  if (flat) return { examples: divide(flat, root, split), categories: known(dataname ?? "ArtPhoto") };
+  const found = [...content.folders.map((name) => `${name}/`), ...content.files];
+  const holds = found.length === 0 ? "the folder is empty" : `it holds ${some(found)} and no ${split} pictures`;
+  throw new MaspError(`Cannot load data set "${root}": ${holds}; expected ${expectedIn(root, split)}`);
+}
+
+function divide(examples: Example[], root: string, split: Split): Example[] {
+  if (split !== "val") return seededSplit(examples, split);
+  throw new MaspError(`Data set "${root}" comes without a split and is divided into train and test only; found val, use one of these two`);
+}
+
+async function checkPictures(root: string, examples: readonly Example[]): Promise<void> {
+  const missing = await mapParallel(examples, async ({ image }) => {
+    try {
+      return (await Deno.stat(image)).isFile ? [] : [image];
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [image];
+      throw error;
+    }
+  });
+  const names = missing.flat();
+  if (names.length === 0) return;
+  throw new MaspError(
+    `Data set "${root}": ${names.length} of ${examples.length} pictures are missing: ${
+      some(names)
+    }; restore them or take them out of the list`,
+  );
+}
+
+/** EmoSet's own emotion goes before the folder's name. */
+async function annotatedLabel(example: Example): Promise<Example> {
+  if (example.annotation === undefined) return example;
+  const { emotion } = await readAnnotation(example.annotation);
+  return emotion === undefined ? example : { ...example, label: emotion };
+}
+
+function checkLabels(root: string, { examples, dataname, names }: Categories & { examples: readonly Example[] }): void {
+  const outside = new Map(examples.filter(({ label }) => !names.includes(label)).map(({ label, image }) => [label, image]));
+  if (outside.size === 0) return;
+  const found = some([...outside].map(([label, image]) => `"${label}" (${image})`));
+  throw new MaspError(
+    `Data set "${root}": labels outside the categories of ${dataname}: ${found}; expected ${names.join(", ")}; ` +
+      `rename the folders or choose another dataname (EmoSet, FI, Emotion6, Abstract, ArtPhoto, Flickr, Instagram)`,
+  );
+}
+
+function expectedIn(root: string, split: Split): string {
+  return `${join(root, split)}/LABEL/PICTURE, ${join(root, `${split}.json`)} (EmoSet as published), ground_truth.txt (Emotion6), ` +
+    `ABSTRACT_groundTruth.csv (Abstract), LABEL/PICTURE or LABEL_NUMBER.jpg (ArtPhoto) in it`;
+}
+
+function some(names: readonly string[]): string {
+  return names.slice(0, NAMED).join(", ") + (names.length > NAMED ? ` and ${names.length - NAMED} more` : "");
+}

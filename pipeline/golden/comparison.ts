@@ -1,0 +1,97 @@
+/** Rows of a comparison: a case and a group of its values, the largest error, what is allowed, and the verdict. */
+
+/** A row of the comparison. */
+export interface GoldenRow {
+  /** Case, as `vision_trace`. */
+  case: string;
+  /** Group of tensors or texts in it. */
+  group: string;
+  /** Number of values (tensors, texts) compared. */
+  count: number;
+  /** Largest relative error (norm of the difference over the norm), or the number of unequal values where equality is asked for. */
+  error: number;
+  /** What is allowed; 0 asks for equality. */
+  tolerance: number;
+  /** Verdict. */
+  passed: boolean;
+  /** The value with the largest error. */
+  worst: string;
+}
+
+/** What may differ how much: forward values, gradients and trained parameters. */
+export interface Tolerances {
+  /** Forward values. */
+  forward: number;
+  /** Gradients, and parameters after training. */
+  training: number;
+  /** Whether generated tokens and texts must be equal. */
+  exactAnswers: boolean;
+}
+
+/**
+ * In f32 the order of additions alone differs. Weights rounded to 16 bits when they are loaded (only where the file holds f32) are off by up
+ * to 2⁻⁹ (bf16) or 2⁻¹² (f16) of themselves, which adds up over the layers, and can turn the arg-max of a model with nearly equal logits.
+ */
+export const TOLERANCES: Record<"f32" | "f16" | "bf16", Tolerances> = {
+  f32: { forward: 1e-5, training: 1e-4, exactAnswers: true },
+  f16: { forward: 5e-3, training: 5e-2, exactAnswers: false },
+  bf16: { forward: 5e-2, training: 5e-1, exactAnswers: false },
+};
+
+/** Gathers comparisons by case and group. */
+export class Comparison {
+  readonly #rows = new Map<string, GoldenRow>();
+
+  /** Compares numbers by the norm of their difference over the norm of the expected ones. */
+  close(
+    place: { case: string; group: string; name: string },
+    values: { actual: ArrayLike<number>; expected: ArrayLike<number>; tolerance: number },
+  ): void {
+    const { actual, expected, tolerance } = values;
+    this.#add(place, { error: relativeError(actual, expected), tolerance });
+  }
+
+  /** Compares for equality: numbers one by one, texts, or lists of them. */
+  equal(place: { case: string; group: string; name: string }, values: { actual: Comparable; expected: Comparable }): void {
+    const [a, b] = [values.actual, values.expected];
+    const same = typeof a === "string" || typeof b === "string" || typeof a === "number" || typeof b === "number"
+      ? a === b
+      : a.length === b.length && Array.from<unknown>(a).every((value, i) => value === b[i]);
+    this.#add(place, { error: same ? 0 : 1, tolerance: 0 });
+  }
+
+  /** The rows so far, which are then forgotten. */
+  take(): GoldenRow[] {
+    const rows = [...this.#rows.values()];
+    this.#rows.clear();
+    return rows;
+  }
+
+  #add(place: { case: string; group: string; name: string }, result: { error: number; tolerance: number }): void {
+    const key = `${place.case} ${place.group}`;
+    const row = this.#rows.get(key) ??
+      { case: place.case, group: place.group, count: 0, error: 0, tolerance: result.tolerance, passed: true, worst: "" };
+    row.count++;
+    if (result.tolerance === 0) row.error += result.error;
+    else if (!(result.error <= row.error)) row.error = result.error;
+    if (row.worst === "" || result.error >= row.error) row.worst = place.name;
+    row.passed &&= result.error <= result.tolerance;
+    this.#rows.set(key, row);
+  }
+}
+
+type Comparable = string | number | ArrayLike<number> | ArrayLike<string>;
+
+/** Norm of the difference over the norm of the expected values; infinite when something is not finite or the lengths differ. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Infinity;
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i] - expected[i]) ** 2;
+    norm += expected[i] ** 2;
+  }
+  if (norm === 0) return difference === 0 ? 0 : Infinity;
+  const error = Math.sqrt(difference / norm);
+  return Number.isFinite(error) ? error : Infinity;
+}
