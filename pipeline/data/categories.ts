@@ -3,13 +3,13 @@ const SIX = ["sadness", "fear", "surprise", "anger", "joy", "disgust"];
 const ART = ["sad", "amusement", "fear", "disgust", "excitement", "awe", "content", "anger"];
 const TWO = ["positive", "negative"];
 
-const BY_NAME: Readonly<Record<string, readonly string[]>> = {
-  emotion6: SIX,
-  abstract: ART,
-  artphoto: ART,
-  flickr: TWO,
-  instagram: TWO,
-};
+const BY_NAME: ReadonlyMap<string, readonly string[]> = new Map([
+  ["emotion6", SIX],
+  ["abstract", ART],
+  ["artphoto", ART],
+  ["flickr", TWO],
+  ["instagram", TWO],
+]);
 
 /**
  * The emotion categories of a data set, in the reference's order.
@@ -18,7 +18,7 @@ const BY_NAME: Readonly<Record<string, readonly string[]>> = {
  * emotions of Mikels.
  */
 export function categoriesOf(dataname: string): readonly string[] {
-  return BY_NAME[dataname.trim().toLowerCase()] ?? EIGHT;
+  return BY_NAME.get(dataname.trim().toLowerCase()) ?? EIGHT;
 }
 
 /**

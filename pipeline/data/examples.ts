@@ -73,9 +73,7 @@ async function findExamples(root: string, options: LoadExamplesOptions): Promise
   const content = await listFolder(root);
   if (!content) throw new MaspError(`Cannot find data set "${root}": there is no such folder; expected ${expectedIn(root, split)}`);
   const known = (name?: string): Categories | undefined => name === undefined ? undefined : { dataname: name, names: categoriesOf(name) };
-  const hasFolder = content.folders.includes(split);
-  const ready = (hasFolder ? undefined : await splitFileExamples(root, split)) ??
-    (hasFolder ? await labelFolderExamples(root, split) : undefined);
+  const ready = await (content.folders.includes(split) ? labelFolderExamples(root, split) : splitFileExamples(root, split));
   if (ready) return { examples: ready, categories: known(dataname) };
   const table = await emotion6Examples(root) ?? await abstractExamples(root);
   if (table) return { examples: divide(table, root, split), categories: known(dataname) };

@@ -1,7 +1,11 @@
-import type { z } from "zod";
-
 /** Longest piece of a found value that is shown. */
 const SHOWN = 60;
+
+/** The part of zod's error that is read here. */
+export interface SchemaFaults {
+  /** Where each fault is, and what was expected there. */
+  issues: readonly { path: readonly PropertyKey[]; message: string }[];
+}
 
 /**
  * Every fault that a zod schema found, as `KEY is VALUE, expected EXPECTATION`, joined with "; ". The schema's messages have to be the expectations.
@@ -9,7 +13,7 @@ const SHOWN = 60;
  * @param error What `safeParse` returned.
  * @param input What was parsed, for the values.
  */
-export function fieldErrors(error: z.ZodError, input: unknown): string {
+export function fieldErrors(error: SchemaFaults, input: unknown): string {
   return error.issues.map((issue) => {
     let found: unknown = input;
     for (const key of issue.path) found = (found as Record<PropertyKey, unknown> | undefined)?.[key];

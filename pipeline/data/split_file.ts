@@ -3,8 +3,7 @@ import { z } from "zod";
 import { MaspError } from "../errors.ts";
 import type { Example, Split } from "./example.ts";
 import { fieldErrors } from "./field_errors.ts";
-import { isPicture, readOptionalText, stem } from "./folders.ts";
-import { listFolder } from "./folders.ts";
+import { isPicture, listFolder, readOptionalText, stem } from "./folders.ts";
 import { mapParallel } from "./map_parallel.ts";
 
 const schema = z.array(

@@ -34,7 +34,7 @@ export class ParameterGroup implements Disposable {
   readonly gradient: Tensor;
   readonly #gpu: Gpu;
   readonly #hyper: Tensor;
-  readonly #moments: { m: Tensor; v: Tensor } | AdamW8bitState;
+  readonly #moments: { kind: "32-bit"; tensors: { m: Tensor; v: Tensor } } | { kind: "8-bit"; tensors: AdamW8bitState };
   #updates = 0;
 
   /** Makes gradient and moments, all zero. */
@@ -46,16 +46,16 @@ export class ParameterGroup implements Disposable {
     this.gradient = like("gradient");
     this.#hyper = gpu.tensor([8], { label: "optimizer settings" });
     this.#moments = eightBit && !keeps32Bit(parameter.size)
-      ? adamW8bitState(gpu, { size: parameter.size })
-      : { m: like("first moment"), v: like("second moment") };
+      ? { kind: "8-bit", tensors: adamW8bitState(gpu, { size: parameter.size }) }
+      : { kind: "32-bit", tensors: { m: like("first moment"), v: like("second moment") } };
   }
 
   /** Records the update; `norm` is the result of `gradientNorm`. */
   recordUpdate(plan: Plan, norm: Tensor): void {
     const { parameter, gradient } = this;
     const shared = { parameter, gradient, hyper: this.#hyper, norm };
-    if ("m" in this.#moments) adamW(plan, { ...shared, ...this.#moments });
-    else adamW8bit(plan, { ...shared, state: this.#moments });
+    if (this.#moments.kind === "32-bit") adamW(plan, { ...shared, ...this.#moments.tensors });
+    else adamW8bit(plan, { ...shared, state: this.#moments.tensors });
   }
 
   /** Counts the update and writes its settings; call it before the recorded update runs. */
@@ -66,7 +66,7 @@ export class ParameterGroup implements Disposable {
 
   /** Parameters, moments and count under `name`. */
   async state(name: string): Promise<Record<string, TensorData>> {
-    const moments = Object.entries(this.#moments) as [string, Tensor][];
+    const moments = Object.entries(this.#moments.tensors) as [string, Tensor][];
     const bytes = await this.#gpu.read(this.parameter, ...moments.map(([, tensor]) => tensor));
     const result: Record<string, TensorData> = { [`${name}.updates`]: { dtype: "I32", shape: [1], data: Int32Array.of(this.#updates) } };
     [["parameter", this.parameter] as const, ...moments].forEach(([part, tensor], i) => {
@@ -80,13 +80,13 @@ export class ParameterGroup implements Disposable {
   /** Puts a state back. */
   restore(tensors: Readonly<Record<string, TensorData>>, name: string): void {
     this.#updates = Number(tensors[`${name}.updates`].data[0]);
-    for (const [part, tensor] of [["parameter", this.parameter], ...Object.entries(this.#moments)] as [string, Tensor][]) {
+    for (const [part, tensor] of [["parameter", this.parameter], ...Object.entries(this.#moments.tensors)] as [string, Tensor][]) {
       this.#gpu.write(tensor, tensors[`${name}.${part}`].data);
     }
   }
 
   /** Frees gradient and moments; the parameters stay. */
   [Symbol.dispose](): void {
-    this.#gpu.destroy(this.gradient, this.#hyper, ...Object.values(this.#moments) as Tensor[]);
+    this.#gpu.destroy(this.gradient, this.#hyper, ...Object.values(this.#moments.tensors) as Tensor[]);
   }
 }

@@ -1,0 +1,111 @@
+// One AdamW update with moments of 8 bits in blocks of 256 numbers (64 words of four codes), in place.
+// hyper as in adamw.wgsl. LANES invocations share a block; the largest moments are exact, so any number of lanes gives the same.
+const WORKGROUP: u32 = 64u;
+const LANES: u32 = 64u;
+const SIGNED: u32 = 0u;
+const UNSIGNED: u32 = 1u;
+struct Params { size: u32, words: u32, blocks: u32 }
+@group(0) @binding(0) var<storage, read_write> parameter: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> mCodes: array<u32>;
+@group(0) @binding(3) var<storage, read_write> vCodes: array<u32>;
+@group(0) @binding(4) var<storage, read_write> mScale: array<f32>;
+@group(0) @binding(5) var<storage, read_write> vScale: array<f32>;
+@group(0) @binding(6) var<storage, read> signedMap: array<f32>;
+@group(0) @binding(7) var<storage, read> unsignedMap: array<f32>;
+@group(0) @binding(8) var<storage, read> hyper: array<f32>;
+@group(0) @binding(9) var<storage, read> norm: array<f32>;
+@group(0) @binding(10) var<uniform> params: Params;
+
+var<workgroup> peaks: array<vec2<f32>, WORKGROUP>;
+
+struct Moments { first: vec4<f32>, second: vec4<f32> }
+
+fn entry(code: u32, table: u32) -> f32 {
+  if (table == SIGNED) { return signedMap[code]; }
+  return unsignedMap[code];
+}
+
+fn values(word: u32, table: u32) -> vec4<f32> {
+  return vec4(
+    entry(word & 255u, table), entry((word >> 8u) & 255u, table), entry((word >> 16u) & 255u, table), entry(word >> 24u, table),
+  );
+}
+
+// The code of the nearest entry; between two that are equally near, the lower one.
+fn nearest(x: f32, table: u32) -> u32 {
+  var low = 0u;
+  for (var step = 128u; step > 0u; step >>= 1u) {
+    if (entry(low + step, table) <= x) { low += step; }
+  }
+  let high = min(low + 1u, 255u);
+  return select(low, high, entry(high, table) - x < x - entry(low, table));
+}
+
+fn pack(x: vec4<f32>, table: u32) -> u32 {
+  return nearest(x.x, table) | (nearest(x.y, table) << 8u) | (nearest(x.z, table) << 16u) | (nearest(x.w, table) << 24u);
+}
+
+// Whether each of a word's four numbers lies in the tensor.
+fn inside(word: u32) -> vec4<bool> {
+  return vec4(4u * word) + vec4(0u, 1u, 2u, 3u) < vec4(params.size);
+}
+
+// The new moments of four numbers, before they are quantised; 0 behind the end.
+fn moments(word: u32, scale: vec2<f32>) -> Moments {
+  let g = gradient[word] * norm[1];
+  let m = values(mCodes[word], SIGNED) * scale.x;
+  let v = values(vCodes[word], UNSIGNED) * scale.y;
+  let first = m + (g - m) * (1.0 - hyper[1]);
+  let second = v * hyper[2] + g * g * hyper[7];
+  let kept = inside(word);
+  return Moments(select(vec4(0.0), first, kept), select(vec4(0.0), second, kept));
+}
+
+fn largest(x: vec4<f32>) -> f32 {
+  return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let lane = local % LANES;
+  let block = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
+  let begin = block * 64u + lane;
+  let end = min(block * 64u + 64u, params.words);
+  let there = min(block, params.blocks - 1u);
+  let old = vec2(mScale[there], vScale[there]);
+  var peak = vec2(0.0);
+  for (var word = begin; word < end; word += LANES) {
+    let new_ = moments(word, old);
+    peak = max(peak, vec2(largest(abs(new_.first)), largest(new_.second)));
+  }
+  if (LANES > 1u) {
+    peaks[local] = peak;
+    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+      workgroupBarrier();
+      if (lane < half) { peaks[local] = max(peaks[local], peaks[local + half]); }
+    }
+    workgroupBarrier();
+    storageBarrier();
+    peak = peaks[local - lane];
+  }
+  // A block of zeros has scale 0: whatever divides it, its moments stay 0.
+  let divisor = select(vec2(1.0), peak, peak > vec2(0.0));
+  for (var word = begin; word < end; word += LANES) {
+    let new_ = moments(word, old);
+    mCodes[word] = pack(new_.first / divisor.x, SIGNED);
+    vCodes[word] = pack(new_.second / divisor.y, UNSIGNED);
+    let before = parameter[word];
+    let decayed = before - before * hyper[4];
+    let after = decayed - (hyper[0] / hyper[5]) * new_.first / (sqrt(new_.second) / hyper[6] + hyper[3]);
+    parameter[word] = select(before, after, inside(word));
+  }
+  if (lane == 0u && block < params.blocks) {
+    mScale[block] = peak.x;
+    vScale[block] = peak.y;
+  }
+}
