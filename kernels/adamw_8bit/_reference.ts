@@ -14,13 +14,19 @@ export interface AdamW8bitReferenceState {
   vScale: Float64Array;
 }
 
-/** Settings of {@linkcode adamW8bitReference}; `scale` multiplies the gradient. */
+/** Settings of {@linkcode adamW8bitReference}. */
 export interface AdamW8bitReferenceOptions {
+  /** Rate of this update. */
   learningRate: number;
+  /** Decay rates of the moments. */
   betas: readonly [number, number];
+  /** Added to the root of the second moment. */
   eps: number;
+  /** Decoupled weight decay. */
   weightDecay: number;
+  /** Number of this update, from 1. */
   step: number;
+  /** Factor of the gradient. */
   scale: number;
   /** Values of the codes, rising (256). */
   signedMap: ArrayLike<number>;

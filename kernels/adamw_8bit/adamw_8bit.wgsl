@@ -73,15 +73,15 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = local % LANES;
-  let block = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
-  let begin = block * 64u + lane;
-  let end = min(block * 64u + 64u, params.words);
-  let there = min(block, params.blocks - 1u);
+  let chunk = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
+  let begin = chunk * 64u + lane;
+  let end = min(chunk * 64u + 64u, params.words);
+  let there = min(chunk, params.blocks - 1u);
   let old = vec2(mScale[there], vScale[there]);
   var peak = vec2(0.0);
   for (var word = begin; word < end; word += LANES) {
-    let new_ = moments(word, old);
-    peak = max(peak, vec2(largest(abs(new_.first)), largest(new_.second)));
+    let next = moments(word, old);
+    peak = max(peak, vec2(largest(abs(next.first)), largest(next.second)));
   }
   if (LANES > 1u) {
     peaks[local] = peak;
@@ -96,16 +96,16 @@ fn main(
   // A block of zeros has scale 0: whatever divides it, its moments stay 0.
   let divisor = select(vec2(1.0), peak, peak > vec2(0.0));
   for (var word = begin; word < end; word += LANES) {
-    let new_ = moments(word, old);
-    mCodes[word] = pack(new_.first / divisor.x, SIGNED);
-    vCodes[word] = pack(new_.second / divisor.y, UNSIGNED);
+    let next = moments(word, old);
+    mCodes[word] = pack(next.first / divisor.x, SIGNED);
+    vCodes[word] = pack(next.second / divisor.y, UNSIGNED);
     let before = parameter[word];
     let decayed = before - before * hyper[4];
-    let after = decayed - (hyper[0] / hyper[5]) * new_.first / (sqrt(new_.second) / hyper[6] + hyper[3]);
+    let after = decayed - (hyper[0] / hyper[5]) * next.first / (sqrt(next.second) / hyper[6] + hyper[3]);
     parameter[word] = select(before, after, inside(word));
   }
-  if (lane == 0u && block < params.blocks) {
-    mScale[block] = peak.x;
-    vScale[block] = peak.y;
+  if (lane == 0u && chunk < params.blocks) {
+    mScale[chunk] = peak.x;
+    vScale[chunk] = peak.y;
   }
 }

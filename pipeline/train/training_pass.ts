@@ -2,6 +2,7 @@
  * One pass of training through the frozen language model: embeddings, layers, loss of the answer, and the gradient of the rows that train.
  * Letters: T rows of the pass, A answer rows, L tokens of a sequence, D hidden.
  */
+import { argMax } from "../../kernels/arg_max/arg_max.ts";
 import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
 import { columnSlice, linearWeightGradient } from "../../kernels/linear/linear.ts";
 import type { Matrix } from "../../kernels/linear/matrix.ts";
@@ -40,7 +41,7 @@ export interface TrainingPassOptions {
   head: Matrix;
   /** Tensors (n, D) that fill rows of the sequences, by name. */
   sources: Readonly<Record<string, Tensor>>;
-  /** Gradients of the sources that train, by their names. */
+  /** Gradients of the sources that train, by their names; without any there is no backward pass. */
   gradients: Readonly<Record<string, SourceGradient>>;
   /** Rows of the head that train as well, since the head is tied to the embedding: the first one, and where their gradient is added. */
   headGradient?: { start: number; out: Tensor };
@@ -64,6 +65,8 @@ export class TrainingPass implements Disposable {
   readonly loss: Tensor;
   /** -log p of every answer row (A). */
   readonly nll: Tensor;
+  /** Most probable token of every answer row (A) u32; computed where there is no backward pass. */
+  readonly choices: Tensor;
   readonly #inputs: InputBlock<InputSpec>;
   readonly #sources: readonly string[];
   readonly #size: { rows: number; answers: number };
@@ -97,7 +100,12 @@ export class TrainingPass implements Disposable {
       rows: { positions: t.positions, ranges: t.ranges, keyRanges: t.keyRanges },
       answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges, keyRanges: t.answerKeyRanges },
     });
-    const { dlogits, dhidden } = answerLoss(plan, { hidden, head, targets: t.targets, weights: t.weights, loss: this.loss, nll: this.nll });
+    const { logits, dlogits, dhidden } = answerLoss(plan, { hidden, head, targets: t.targets, weights: t.weights, loss: this.loss, nll: this.nll });
+    this.choices = plan.persistent([answers], { dtype: "u32", label: "most probable tokens" });
+    if (Object.keys(gradients).length === 0) {
+      argMax(plan, { logits, vocabulary: head.rows, out: this.choices });
+      return;
+    }
     if (headGradient) {
       const { start, out } = headGradient;
       const dy = columnSlice(plan, { from: dlogits, start, columns: out.shape[0] });

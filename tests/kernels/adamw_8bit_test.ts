@@ -88,7 +88,7 @@ for (const variant of ["serial", "parallel"] as const) {
         const { m, v } = adamW8bitReference(expected, gradient, { ...settings, ...MAPS, scale: 0.25 });
         const actual = await readState(gpu, t);
         assertLess(relativeError(actual.parameter, expected.parameter), step === 1 ? 1e-12 : 1e-6);
-        assertLess(relativeError(actual.mScale, expected.mScale), 1e-6);
+        assertLess(relativeError(actual.mScale, expected.mScale), size < 256 ? 1e-5 : 1e-6); // a single moment may cancel
         assertLess(relativeError(actual.vScale, expected.vScale), 1e-6);
         for (let i = 0; i < size; i++) {
           assertLess(Math.abs(actual.parameter[i] - expected.parameter[i]), 1e-5 * Math.abs(expected.parameter[i]) + 1e-7);
@@ -146,7 +146,7 @@ gpuTest("adamW8bit: follows 32-bit AdamW on a convex problem", async (gpu) => {
   }
   const [x8, x32] = [await gpu.readFloats(eight.parameter), await gpu.readFloats(full.parameter)];
   assertLess(loss(x32), 0.05 * first);
-  assertLess(Math.abs(loss(x8) - loss(x32)), 0.005 * first);
-  assertLess(relativeError(x8, x32), 0.02);
+  assertLess(Math.abs(loss(x8) - loss(x32)), 0.002 * first);
+  assertLess(relativeError(x8, x32), 0.04); // the f64 reference differs by 0.0315: the codes' coarseness, not rounding
   gpu.destroy(...Object.values(eight.state));
 });
