@@ -188,8 +188,20 @@ function sourceOf(gpu: Gpu, form: Form, p: Product & { variant: ProductVariant }
     case "tiled":
       return tiledProduct(form, { dtype, epilogue });
     case "subgroup":
-      return subgroupProduct(form, { dtype, epilogue, tile: p.rows <= 8 ? [1, 4] : [2, form === "rows" ? 4 : 2] });
+      return subgroupProduct(form, { dtype, epilogue, tile: subgroupTile(form, p.rows) });
   }
+}
+
+/** Tiles that were fastest on llvmpipe (in groups of 8 rows and of 8 or 32 columns), by form. */
+const SUBGROUP_TILES: Record<Form, readonly [number, number][]> = {
+  rows: [[5, 4], [4, 4], [3, 4], [2, 4], [1, 4]],
+  columns: [[5, 1], [3, 1], [2, 2], [1, 2]],
+};
+
+/** The tile that computes the fewest rows in vain, the largest of these. */
+function subgroupTile(form: Form, rows: number): [number, number] {
+  const padded = ([groups]: [number, number]) => Math.ceil(rows / (8 * groups)) * groups;
+  return SUBGROUP_TILES[form].reduce((best, tile) => padded(tile) < padded(best) ? tile : best);
 }
 
 /**

@@ -74,7 +74,8 @@ function name(form: Form, kind: string, dtype: WeightType): string {
 export function subgroupProduct(form: Form, options: { dtype: WeightType; epilogue: Epilogue; tile: [number, number] }): ProductWgsl {
   const { dtype, epilogue, tile: [rowGroups, columnGroups] } = options;
   const rows = 8 * rowGroups;
-  const sums = lines(rows, (i) => lines(columnGroups, (j) => `var c${i}_${j} = vec4<f32>(0.0);`));
+  const zero = form === "rows" ? "0.0" : "vec4<f32>(0.0)";
+  const sums = lines(rows, (i) => lines(columnGroups, (j) => `var c${i}_${j} = ${zero};`));
   const loadA = lines(rowGroups, (r) => `let a${r} = a[base${r} + k];`);
   const body = form === "rows"
     ? `${loadA}
@@ -82,7 +83,7 @@ ${lines(columnGroups, (j) => `let w${j} = unpack4(w[row${j} + k]);`)}
 ${
       lines(rows, (i) =>
         `let b${i} = subgroupBroadcast(a${i >> 3}, ${i & 7}u);\n` +
-        lines(columnGroups, (j) => `c${i}_${j} = fma(b${i}, w${j}, c${i}_${j});`))
+        lines(columnGroups, (j) => `c${i}_${j} += dot(b${i}, w${j});`))
     }`
     : `${loadA}
 ${
@@ -107,7 +108,7 @@ ${
   const stores = form === "rows"
     ? lines(
       rows,
-      (i) => lines(columnGroups, (j) => `store(first_row + ${i}u, n${j}, (c${i}_${j}.x + c${i}_${j}.y) + (c${i}_${j}.z + c${i}_${j}.w));`),
+      (i) => lines(columnGroups, (j) => `store(first_row + ${i}u, n${j}, c${i}_${j});`),
     )
     : lines(
       rows,
