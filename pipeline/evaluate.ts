@@ -86,7 +86,15 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
       ? await scored(session.answerer, { image, question, categories })
       : { answer: await session.answerer.answer(image, question), scores: undefined };
     const prediction = predictionOf(answer.text);
-    predictions.push({ image, id: examples[i].id, label, text: answer.text, prediction, correct: prediction === label, ...(scores && { scores }) });
+    predictions.push({
+      image,
+      id: examples[i].id,
+      label,
+      text: answer.text,
+      prediction,
+      correct: prediction === label,
+      ...(scores && { scores }),
+    });
     onPrediction?.(predictions[i], { done: i + 1, total: examples.length });
   }
   return { metrics: emotionMetrics(predictions, { categories }), predictions };

@@ -54,7 +54,16 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
     epochs: 1,
     learningRate: 5e-6,
     ...training,
-    identity: { stage: 2, seed, categories, tokens: prompt.tokens.length, layout: prompt.layout, views: aspects?.views, adamW, ...training.identity },
+    identity: {
+      stage: 2,
+      seed,
+      categories,
+      tokens: prompt.tokens.length,
+      layout: prompt.layout,
+      views: aspects?.views,
+      adamW,
+      ...training.identity,
+    },
     samples: samples.length,
     order: (epoch) => epochOrder(samples, { seed, epoch }),
   });

@@ -100,7 +100,14 @@ export class TrainingPass implements Disposable {
       rows: { positions: t.positions, ranges: t.ranges, keyRanges: t.keyRanges },
       answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges, keyRanges: t.answerKeyRanges },
     });
-    const { logits, dlogits, dhidden } = answerLoss(plan, { hidden, head, targets: t.targets, weights: t.weights, loss: this.loss, nll: this.nll });
+    const { logits, dlogits, dhidden } = answerLoss(plan, {
+      hidden,
+      head,
+      targets: t.targets,
+      weights: t.weights,
+      loss: this.loss,
+      nll: this.nll,
+    });
     this.choices = plan.persistent([answers], { dtype: "u32", label: "most probable tokens" });
     if (Object.keys(gradients).length === 0) {
       argMax(plan, { logits, vocabulary: head.rows, out: this.choices });

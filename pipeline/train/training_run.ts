@@ -42,8 +42,8 @@ export interface TrainingOptions {
   maxSteps?: number;
   /** Folder of the checkpoints; none are written when left out. */
   checkpointDir?: string;
-  /** A checkpoint every so many steps; only at the end when 0. */
-  saveSteps?: number;
+  /** A checkpoint every so many steps, or after every pass over the samples; only at the end when 0. */
+  saveEvery?: number | "epoch";
   /** Goes on from the newest checkpoint of the folder. */
   resume?: boolean;
   /** Settings that a checkpoint must share to be gone on from. */
@@ -52,6 +52,10 @@ export interface TrainingOptions {
   signal?: AbortSignal;
   /** Told of damaged checkpoints that were passed over. */
   onWarning?: (text: string) => void;
+  /** Told the step that the run begins with (0, or that of the checkpoint) and the number of steps, before the first one. */
+  onBegin?: (step: number, totalSteps: number) => void | Promise<void>;
+  /** Told the step of every checkpoint that was written. */
+  onSave?: (step: number) => void;
 }
 
 /** A finished step. */
@@ -83,7 +87,7 @@ export async function* train<S>(
   trainable: Trainable<S>,
   options: TrainingOptions & { order: (epoch: number) => readonly S[]; samples: number },
 ): AsyncGenerator<TrainingStep> {
-  const { order, samples, epochs, checkpointDir, saveSteps = 0, signal } = options;
+  const { order, samples, epochs, checkpointDir, signal } = options;
   const perStep = (options.batchSize ?? 1) * (options.gradientAccumulation ?? 1);
   const stepsPerEpoch = Math.ceil(samples / perStep);
   const totalSteps = epochs * stepsPerEpoch;
@@ -92,6 +96,8 @@ export async function* train<S>(
   const identity = JSON.stringify({ ...options.identity, totalSteps, perStep, schedule });
   let step = options.resume && checkpointDir ? await resume(trainable, { dir: checkpointDir, identity, onWarning: options.onWarning }) : 0;
   let saved = step;
+  await options.onBegin?.(step, totalSteps);
+  const saveEvery = options.saveEvery === "epoch" ? stepsPerEpoch : options.saveEvery ?? 0;
   const pending: PendingStep[] = [];
   using history = new History(trainable.gpu, READ_EVERY * (perStep + 1));
   const finish = async (): Promise<TrainingStep[]> => {
@@ -109,6 +115,7 @@ export async function* train<S>(
     if (!checkpointDir || saved === step) return;
     await saveRunState(checkpointDir, { step, tensors: await trainable.state(), info: { identity } });
     saved = step;
+    options.onSave?.(step);
   };
   let epochOrder: { epoch: number; samples: readonly S[] } | undefined;
   while (step < lastStep && !signal?.aborted) {
@@ -124,7 +131,7 @@ export async function* train<S>(
     const norm = history.keep(trainable.update({ learningRate }));
     pending.push({ step, losses, norm, learningRate, epoch: (step + 1) / stepsPerEpoch });
     step++;
-    const due = saveSteps > 0 && step % saveSteps === 0;
+    const due = saveEvery > 0 && step % saveEvery === 0;
     if (pending.length === READ_EVERY || due) yield* await finish();
     if (due) await save();
   }

@@ -1,0 +1,228 @@
+/**
+ * Whole runs from settings: what the tasks `stage1`, `stage2`, `encode` and `eval` do. A training run leaves in its folder the settings as
+ * they were resolved (`settings.yaml`), a line per logged step (`metrics.jsonl`), checkpoints, and what was trained.
+ */
+import { join } from "@std/path";
+import { settingsYaml } from "../config/schema.ts";
+import type { CommonSettings, EvalSettings, Stage1Settings, Stage2Settings, TrainingSettings } from "../config/schema_settings.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
+import { clearRunStates } from "./checkpoint/run_state.ts";
+import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
+import { categoriesOf } from "./data/categories.ts";
+import { type Example, loadExamples, type Split } from "./data/examples.ts";
+import { loadPrompts } from "./data/prompts.ts";
+import { FeatureStore } from "./encode.ts";
+import { evaluate, type Evaluation, type Prediction } from "./evaluate.ts";
+import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
+import { type SkippedPicture, usablePictures } from "./pictures.ts";
+import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
+import { openMetricsLog } from "./report/metrics_log.ts";
+import { writeEvaluationReport } from "./report/report_files.ts";
+import type { TrainingOptions, TrainingStep } from "./train/training_run.ts";
+
+/** What a run tells while it goes on. */
+export interface RunHooks {
+  /** Bytes of the checkpoint that were read. */
+  onLoad?: (bytes: number, total: number) => void;
+  /** Something worth a line. */
+  onNotice?: (text: string) => void;
+  /** A finished step. */
+  onStep?: (step: TrainingStep) => void;
+  /** A prediction. */
+  onPrediction?: (prediction: Prediction, count: { done: number; total: number }) => void;
+  /** Pictures that were encoded. */
+  onPicture?: (done: number, total: number) => void;
+  /** Ends the run cleanly, with a checkpoint. */
+  signal?: AbortSignal;
+}
+
+/** How a training run ended. */
+export interface TrainingOutcome {
+  /** Whether every step was taken; otherwise the run was interrupted and can go on from its checkpoint. */
+  finished: boolean;
+  /** Steps that were taken in all. */
+  steps: number;
+  /** File of what was trained, when finished. */
+  outputPath: string;
+  /** Pictures that were left out. */
+  skipped: SkippedPicture[];
+}
+
+/** Stage 1 from settings. @param options whether to go on from the last checkpoint */
+export async function runStage1(
+  gpu: Gpu,
+  settings: Stage1Settings,
+  options: RunHooks & { resume?: boolean } = {},
+): Promise<TrainingOutcome> {
+  const { examples, skipped } = await picturesOf(settings, { split: "train", hooks: options });
+  using model = await modelOf(gpu, settings, options);
+  await using store = storeOf(model, settings);
+  const prompts = await loadPrompts(settings.promptsPath);
+  using aspects = createAspects(model, { views: settings.views, tokens: settings.viewTokens, seed: settings.seed });
+  const outcome = await followTraining(settings, options, (training) => {
+    const { adamW, recompute, seed } = settings;
+    return trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, store });
+  });
+  if (outcome.finished) await aspects.save(settings.outputPath);
+  return { ...outcome, skipped };
+}
+
+/** Stage 2 from settings. @param options whether to go on from the last checkpoint; `plain` tunes without aspect tokens */
+export async function runStage2(
+  gpu: Gpu,
+  settings: Stage2Settings,
+  options: RunHooks & { resume?: boolean; plain?: boolean } = {},
+): Promise<TrainingOutcome> {
+  const { examples, skipped } = await picturesOf(settings, { split: "train", dataname: settings.dataname, hooks: options });
+  using model = await modelOf(gpu, settings, options);
+  await using store = storeOf(model, settings);
+  using stack = new DisposableStack();
+  const aspects = options.plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
+  const prompts = await loadPrompts(settings.promptsPath);
+  const categories = categoriesOf(settings.dataname);
+  using prompt = createSoftPrompt(model, { count: settings.promptTokens, layout: settings.layout });
+  const outcome = await followTraining(settings, options, (training) => {
+    const { adamW, recompute, seed } = settings;
+    return tunePrompt(model, prompt, { ...training, examples, prompts, categories, aspects, seed, adamW, recompute, store });
+  });
+  if (outcome.finished) await prompt.save(settings.outputPath);
+  return { ...outcome, skipped };
+}
+
+/** Result of {@linkcode runEvaluation}. */
+export interface EvaluationOutcome extends Evaluation {
+  /** Files that were written. */
+  files: { json: string; markdown: string };
+  /** Seconds for all pictures. */
+  seconds: number;
+  /** Pictures that were left out. */
+  skipped: SkippedPicture[];
+}
+
+/** Options of {@linkcode runEvaluation}. */
+export interface RunEvaluationOptions extends RunHooks {
+  /** Plain Qwen2-VL without aspects and prompt: the zero-shot baseline. */
+  baseline?: boolean;
+  /** Without aspect tokens. */
+  plain?: boolean;
+  /** Compute the probability of every category, too. */
+  scores?: boolean;
+}
+
+/** Evaluation from settings; writes `evaluation.json`, `evaluation.md` and `predictions.jsonl` (with `baseline-` before the names there). */
+export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
+  const { baseline = false, plain = false, scores, onPrediction, signal } = options;
+  const { examples, skipped } = await picturesOf(settings, { split: "test", dataname: settings.dataname, hooks: options });
+  using model = await modelOf(gpu, settings, options);
+  await using store = storeOf(model, settings);
+  using stack = new DisposableStack();
+  const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
+  const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
+  const prompts = await loadPrompts(settings.promptsPath);
+  const categories = categoriesOf(settings.dataname);
+  const begin = performance.now();
+  const { seed, maxNewTokens } = settings;
+  const asked = { examples, prompts, categories, seed, maxNewTokens, aspects, prompt, baseline, store, scores, onPrediction, signal };
+  const evaluation = await evaluate(model, asked);
+  const seconds = (performance.now() - begin) / 1000;
+  const facts = {
+    model: settings.modelName,
+    data: settings.dataPath,
+    "data set": settings.dataname,
+    method: baseline ? "base model, zero-shot" : plain ? "soft prompt without aspect tokens" : "MASP",
+    aspects: aspects && settings.aspectPath,
+    "soft prompt": prompt && settings.softPromptPath,
+    seed,
+    adapter: gpu.name,
+    seconds: Number(seconds.toFixed(1)),
+  };
+  const name = baseline ? "baseline-evaluation" : "evaluation";
+  const report = { facts, ...evaluation, skipped: skipped.map(({ reason }) => reason) };
+  const files = await writeEvaluationReport(settings.outputDir, report, { name });
+  const lines = evaluation.predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join("");
+  await writeFileAtomic(join(settings.outputDir, `${baseline ? "baseline-" : ""}predictions.jsonl`), lines);
+  return { ...evaluation, files, seconds, skipped };
+}
+
+/** Encodes every picture of a data set into the feature cache. @returns how many were encoded, and how many were there already */
+export async function runEncode(
+  gpu: Gpu,
+  settings: CommonSettings,
+  options: RunHooks & { split: Split },
+): Promise<{ encoded: number; fromDisk: number; skipped: SkippedPicture[] }> {
+  const { examples, skipped } = await picturesOf(settings, { split: options.split, hooks: options });
+  using model = await modelOf(gpu, settings, options);
+  await using store = storeOf(model, settings);
+  for (const [i, { image }] of examples.entries()) {
+    if (options.signal?.aborted) break;
+    store.prefetch(...examples.slice(i + 1, i + 4).map((next) => next.image));
+    await store.get(image);
+    options.onPicture?.(i + 1, examples.length);
+  }
+  await store.flush();
+  return { ...store.counters, skipped };
+}
+
+async function picturesOf(
+  settings: CommonSettings,
+  options: { split: Split; dataname?: string; hooks: RunHooks },
+): Promise<{ examples: Example[]; skipped: SkippedPicture[] }> {
+  const { split, dataname, hooks } = options;
+  const examples = await loadExamples(settings.dataPath, { split, dataname, limit: settings.maxSamples });
+  const { usable, skipped } = await usablePictures(examples, { skip: settings.skipBadImages });
+  hooks.onNotice?.(`${settings.dataPath}: ${usable.length} pictures${skipped.length ? `, ${skipped.length} left out` : ""}`);
+  return { examples: usable, skipped };
+}
+
+async function modelOf(gpu: Gpu, settings: CommonSettings, hooks: RunHooks): Promise<Qwen2Vl> {
+  const model = await loadQwen2Vl(gpu, settings.modelName, { weights: settings.weights, onProgress: hooks.onLoad });
+  if (model.unusedTensors.length) hooks.onNotice?.(`${settings.modelName}: tensors that are not used: ${model.unusedTensors.join(", ")}`);
+  return model;
+}
+
+function storeOf(model: Qwen2Vl, settings: CommonSettings): FeatureStore {
+  return new FeatureStore(model, { cacheDir: settings.featureCache });
+}
+
+/** Takes all steps of a training and writes settings, metrics and checkpoints on the way. */
+async function followTraining(
+  settings: TrainingSettings,
+  options: RunHooks & { resume?: boolean },
+  start: (training: TrainingOptions) => AsyncGenerator<TrainingStep>,
+): Promise<Omit<TrainingOutcome, "skipped">> {
+  const checkpointDir = join(settings.outputDir, "checkpoints");
+  if (!options.resume) await clearRunStates(checkpointDir);
+  await writeFileAtomic(join(settings.outputDir, "settings.yaml"), settingsYaml(settings));
+  using resources = new DisposableStack();
+  let log: Awaited<ReturnType<typeof openMetricsLog>> | undefined;
+  let steps = 0;
+  let total = 0;
+  const training: TrainingOptions = {
+    ...settings.run,
+    saveEvery: settings.saveEvery,
+    checkpointDir,
+    resume: options.resume,
+    signal: options.signal,
+    onWarning: options.onNotice,
+    onBegin: async (step, totalSteps) => {
+      [steps, total] = [step, Math.min(totalSteps, settings.run.maxSteps ?? Infinity)];
+      const keepThrough = options.resume ? step - 1 : undefined;
+      log = resources.use(await openMetricsLog(join(settings.outputDir, "metrics.jsonl"), { keepThrough }));
+      if (step > 0) options.onNotice?.(`Going on from the checkpoint of step ${step} of ${totalSteps}.`);
+    },
+  };
+  let window: number[] = [];
+  for await (const step of start(training)) {
+    steps = step.step + 1;
+    window.push(step.loss);
+    if (steps % settings.loggingSteps === 0 || steps === total) {
+      const loss = window.reduce((sum, value) => sum + value, 0) / window.length;
+      const { learningRate: learning_rate, gradientNorm: gradient_norm, epoch } = step;
+      log?.append({ step: step.step, loss, learning_rate, gradient_norm, epoch });
+      window = [];
+    }
+    options.onStep?.(step);
+  }
+  return { finished: steps === total, steps, outputPath: settings.outputPath };
+}

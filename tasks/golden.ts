@@ -1,0 +1,39 @@
+/** `deno task golden [DIR]`: does this GPU compute the right thing? */
+import { fromFileUrl } from "@std/path";
+import { MaspError } from "../pipeline/errors.ts";
+import { checkGolden } from "../pipeline/golden_check.ts";
+import { openGpu, runCommand, textFlag } from "./command.ts";
+
+const BUILT_IN = fromFileUrl(new URL("../tests/golden", import.meta.url));
+
+await runCommand({
+  name: "golden",
+  args: "[DIR]",
+  summary: "Compares this machine with the values that PyTorch computed for a tiny model (tests/golden, or any folder in its format).",
+  flags: { weights: { help: "number type of the matrices; tolerances follow it (f32)", value: "f32|f16|bf16" } },
+}, async (invocation) => {
+  const weights = textFlag(invocation, "weights") ?? "f32";
+  if (weights !== "f32" && weights !== "f16" && weights !== "bf16") {
+    throw new MaspError(`--weights is "${weights}"; expected f32, f16 or bf16`);
+  }
+  await using gpu = await openGpu();
+  const begin = performance.now();
+  let passed = 0;
+  let failed = 0;
+  console.log(`${"case".padEnd(13)} ${"values".padEnd(16)} ${"count".padStart(5)} ${"error".padStart(9)} ${"allowed".padStart(9)}`);
+  for await (const row of checkGolden(gpu, invocation.args[0] ?? BUILT_IN, { weights })) {
+    const error = row.tolerance === 0 ? `${row.error} differ` : row.error.toExponential(1);
+    const allowed = row.tolerance === 0 ? "equal" : row.tolerance.toExponential(0);
+    const verdict = row.passed ? "passed" : `FAILED (${row.worst})`;
+    console.log(
+      `${row.case.padEnd(13)} ${row.group.padEnd(16)} ${String(row.count).padStart(5)} ${error.padStart(9)} ${
+        allowed.padStart(9)
+      }  ${verdict}`,
+    );
+    if (row.passed) passed++;
+    else failed++;
+  }
+  console.log(`${((performance.now() - begin) / 1000).toFixed(1)} s`);
+  console.log(`${passed} passed, ${failed} failed`);
+  if (failed) Deno.exitCode = 1;
+});
