@@ -4,7 +4,8 @@
  */
 import { join } from "@std/path";
 import { settingsYaml } from "../config/schema.ts";
-import type { CommonSettings, EvalSettings, Stage1Settings, Stage2Settings, TrainingSettings } from "../config/schema_settings.ts";
+import { findModelFolder } from "../config/find_model_folder.ts";
+import type { CommonSettings, EvalSettings, Stage1Settings, Stage2Settings } from "../config/schema_settings.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
 import { clearRunStates } from "./checkpoint/run_state.ts";
@@ -176,7 +177,7 @@ async function picturesOf(
 }
 
 async function modelOf(gpu: Gpu, settings: CommonSettings, hooks: RunHooks): Promise<Qwen2Vl> {
-  const model = await loadQwen2Vl(gpu, settings.modelName, { weights: settings.weights, onProgress: hooks.onLoad });
+  const model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights, onProgress: hooks.onLoad });
   if (model.unusedTensors.length) hooks.onNotice?.(`${settings.modelName}: tensors that are not used: ${model.unusedTensors.join(", ")}`);
   return model;
 }
@@ -187,7 +188,7 @@ function storeOf(model: Qwen2Vl, settings: CommonSettings): FeatureStore {
 
 /** Takes all steps of a training and writes settings, metrics and checkpoints on the way. */
 async function followTraining(
-  settings: TrainingSettings,
+  settings: Stage1Settings | Stage2Settings,
   options: RunHooks & { resume?: boolean },
   start: (training: TrainingOptions) => AsyncGenerator<TrainingStep>,
 ): Promise<Omit<TrainingOutcome, "skipped">> {
@@ -219,7 +220,7 @@ async function followTraining(
     if (steps % settings.loggingSteps === 0 || steps === total) {
       const loss = window.reduce((sum, value) => sum + value, 0) / window.length;
       const { learningRate: learning_rate, gradientNorm: gradient_norm, epoch } = step;
-      log?.append({ step: step.step, loss, learning_rate, gradient_norm, epoch });
+      await log?.write({ step: step.step, loss, learning_rate, gradient_norm, epoch });
       window = [];
     }
     options.onStep?.(step);

@@ -1,6 +1,8 @@
 /** What every task shares: flags, messages, exit status, progress. */
 import { parseArgs } from "@std/cli";
-import { Gpu, GpuError, requestGpu } from "../kernels/gpu.ts";
+import type { Stage } from "../config/schema.ts";
+import { settingFlags, settingOverrides } from "../config/schema_flags.ts";
+import { type Gpu, GpuError, requestGpu } from "../kernels/gpu.ts";
 import { MaspError } from "../pipeline/errors.ts";
 
 /** Flags of a task by name: what they stand for, and whether they take a value. */
@@ -16,8 +18,8 @@ export interface Command {
   args?: string;
   /** Its own flags. */
   flags?: FlagSpec;
-  /** Flags that no name lists are handed on as settings. */
-  settings?: boolean;
+  /** The stage whose settings can be given as flags. */
+  settings?: Stage;
 }
 
 /** Flags and arguments as given. */
@@ -25,7 +27,7 @@ export interface Invocation {
   /** Values by flag; `true` for flags without a value. */
   flags: Record<string, string | boolean | undefined>;
   /** Settings that flags override. */
-  overrides: Record<string, string | boolean>;
+  overrides: Record<string, string>;
   /** Other arguments. */
   args: string[];
 }
@@ -55,33 +57,34 @@ function messageOf(error: unknown): string | undefined {
 function parse(command: Command, args: string[]): Invocation | undefined {
   const flags: FlagSpec = { ...command.flags, help: { help: "show this text" } };
   const names = Object.keys(flags);
-  const overrides: Record<string, string | boolean> = {};
-  const unknown: string[] = [];
-  // A flag that no name lists takes the next argument as its value, as settings do.
-  const settings = command.settings ? args.filter((arg) => arg.startsWith("--")).map((arg) => arg.slice(2).split("=")[0]) : [];
+  const settings = command.settings ? settingFlags(command.settings) : undefined;
+  const listed = new Set([
+    ...names,
+    ...settings?.string ?? [],
+    ...settings?.boolean ?? [],
+    ...(settings?.negatable ?? []).map((name) => `no-${name}`),
+  ]);
+  const given = args.filter((arg) => arg.startsWith("--") && arg !== "--").map((arg) => arg.slice(2).split("=")[0]);
+  const unlisted = given.filter((name) => !listed.has(name));
+  if (unlisted.length && !settings) {
+    throw new MaspError(`deno task ${command.name} has no flag --${unlisted.join(", --")}. Its flags:\n${flagLines(flags)}`);
+  }
   const parsed = parseArgs(args, {
-    boolean: names.filter((name) => !flags[name].value),
-    string: [...names.filter((name) => flags[name].value), ...settings.filter((name) => !names.includes(name))],
-    unknown: (arg, key) => {
-      if (key !== undefined) unknown.push(arg);
-      return key === undefined;
-    },
+    boolean: [...names.filter((name) => !flags[name].value), ...settings?.boolean ?? []],
+    string: [...names.filter((name) => flags[name].value), ...settings?.string ?? [], ...unlisted],
+    negatable: settings?.negatable,
+    default: settings?.default,
   });
   if (parsed.help) {
     console.log(help(command, flags));
     return undefined;
   }
-  if (unknown.length) throw new MaspError(`deno task ${command.name} has no flag ${unknown.join(", ")}. Its flags:\n${flagLines(flags)}`);
-  const known: Invocation["flags"] = {};
-  for (const [name, value] of Object.entries(parsed)) {
-    if (name === "_") continue;
-    if (names.includes(name)) known[name] = value as string | boolean;
-    else overrides[name] = value === "" ? true : value as string | boolean;
-  }
   for (const name of names) {
-    if (flags[name].value && known[name] === "") throw new MaspError(`The flag --${name} needs a value: --${name} ${flags[name].value}`);
+    if (flags[name].value && parsed[name] === "") throw new MaspError(`The flag --${name} needs a value: --${name} ${flags[name].value}`);
   }
-  return { flags: known, overrides, args: parsed._.map(String) };
+  const overrides = command.settings ? settingOverrides(parsed, command.settings) : {};
+  for (const name of unlisted) overrides[name] = String(parsed[name]); // the settings know the nearest name
+  return { flags: parsed as Invocation["flags"], overrides, args: parsed._.map(String) };
 }
 
 function help(command: Command, flags: FlagSpec): string {

@@ -12,6 +12,7 @@ export class Progress implements Disposable {
   readonly #begin = performance.now();
   #first?: number;
   #printed = performance.now();
+  #complete = false;
 
   /** @param label what is done; @param total of how many */
   constructor(label: string, total: number) {
@@ -33,8 +34,9 @@ export class Progress implements Disposable {
       ? `${rate.toFixed(rate < 10 ? 1 : 0)}/s, ${duration((this.#total - done) / rate)} left`
       : "";
     if (this.#bar) this.#bar.update(done, { note, left });
-    else if (performance.now() - this.#printed > EVERY_SECONDS * 1000 || done === this.#total) {
+    else if (performance.now() - this.#printed > EVERY_SECONDS * 1000 || (done === this.#total && !this.#complete)) {
       this.#printed = performance.now();
+      this.#complete = done === this.#total;
       console.log(`${this.#label} ${done}/${this.#total} ${note} ${left}`.trimEnd());
     }
   }

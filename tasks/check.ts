@@ -1,0 +1,80 @@
+/** `deno task check`: is everything there, and what will a run need? */
+import { exists } from "@std/fs";
+import { findModelFolder } from "../config/find_model_folder.ts";
+import { loadSettings } from "../config/schema.ts";
+import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
+import { loadExamples } from "../pipeline/data/examples.ts";
+import { MaspError } from "../pipeline/errors.ts";
+import { memoryEstimate } from "../pipeline/memory_estimate.ts";
+import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
+import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
+import { openGpu, runCommand, textFlag } from "./command.ts";
+import { printNotices } from "./run_hooks.ts";
+
+await runCommand({
+  name: "check",
+  summary: "Looks at the GPU, the checkpoint folder and the data sets that the settings name, and says what a run needs. Loads nothing.",
+  flags: {
+    config: { help: "settings file of the training (config/train.yaml)", value: "FILE" },
+    "eval-config": { help: "settings file of the evaluation (config/eval.yaml)", value: "FILE" },
+  },
+  settings: "stage1",
+}, async (invocation) => {
+  let faults = 0;
+  const look = async (what: string, find: () => Promise<string>) => {
+    try {
+      console.log(`ok      ${what}: ${await find()}`);
+    } catch (error) {
+      if (!(error instanceof MaspError)) throw error;
+      faults++;
+      console.log(`missing ${what}: ${error.message}`);
+    }
+  };
+  await using gpu = await openGpu();
+  const { overrides } = invocation;
+  console.log(
+    `ok      GPU: bindings up to ${mib(gpu.maxBindingBytes)}, 16-bit floats ${gpu.has("shader-f16") ? "yes" : "no"}, software ${
+      gpu.software ? "yes" : "no"
+    }`,
+  );
+  const train = textFlag(invocation, "config") ?? "config/train.yaml";
+  const evaluation = textFlag(invocation, "eval-config") ?? "config/eval.yaml";
+  for (const [stage, path, split] of [["stage1", train, "train"], ["stage2", train, "train"], ["eval", evaluation, "test"]] as const) {
+    await look(`${stage} settings`, async () => {
+      const settings = await loadSettings(path, { stage, overrides });
+      printNotices(settings);
+      if (stage === "stage1") {
+        await look("checkpoint", () => findModelFolder(settings.modelName).then((dir) => describeModel(dir, gpu.software)));
+      }
+      await look(`${stage} pictures`, async () => {
+        const examples = await loadExamples(settings.dataPath, { split, limit: settings.maxSamples });
+        return `${examples.length} in ${settings.dataPath}`;
+      });
+      if (!await exists(settings.promptsPath)) throw new MaspError(`questions "${settings.promptsPath}" are missing`);
+      return path;
+    });
+  }
+  if (faults) {
+    throw new MaspError(`${faults} thing(s) missing. Name other folders by settings (deno task check --model-name DIR …) or in ${train}.`);
+  }
+});
+
+async function describeModel(dir: string, software: boolean): Promise<string> {
+  using folder = await openModelFolder(dir);
+  const config = parseConfig(folder.config, { name: dir });
+  const unused = folder.checkTensors(expectedTensors(config));
+  const bytesOf = (name: string) => folder.tensor(name)?.dtype === "F32" ? 4 : 2;
+  const { weights, stage1, stage2, evaluation } = memoryEstimate(config, {
+    bytesPerWeight: software ? 4 : bytesOf("model.embed_tokens.weight"),
+  });
+  const sizes = `weights ${mib(weights)}; with a picture of 640×480 about ${mib(stage1)} for stage 1, ${mib(stage2)} for stage 2, ${
+    mib(evaluation)
+  } to evaluate`;
+  return `${dir}, ${config.text.layers} layers of ${config.text.hidden}, ${sizes}${
+    unused.length ? `; not used: ${unused.join(", ")}` : ""
+  }`;
+}
+
+function mib(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}

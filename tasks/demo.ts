@@ -1,0 +1,89 @@
+/** `deno task demo`: the whole of MASP on the embedded model and pictures, beside what the PyTorch reference reaches there. */
+import { join } from "@std/path";
+import { loadSettings } from "../config/schema.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import { loadAspects } from "../pipeline/aspect_attend.ts";
+import { aspectAccuracy } from "../pipeline/aspects/aspect_accuracy.ts";
+import { writeFileAtomic } from "../pipeline/checkpoint/atomic_write.ts";
+import { loadAspectSamples } from "../pipeline/data/aspect_samples.ts";
+import { loadExamples } from "../pipeline/data/examples.ts";
+import { loadPrompts } from "../pipeline/data/prompts.ts";
+import { FeatureStore } from "../pipeline/encode.ts";
+import { loadQwen2Vl } from "../pipeline/load.ts";
+import { readJson } from "../pipeline/read_json.ts";
+import { runEvaluation, runStage1, runStage2 } from "../pipeline/runs.ts";
+import { openGpu, runCommand, textFlag } from "./command.ts";
+import { duration } from "./progress.ts";
+import { terminalHooks } from "./run_hooks.ts";
+
+/** `demo/reference_results.json` */
+interface ReferenceResults {
+  zero_shot: number;
+  masp: number;
+  aspects: Record<string, number>;
+}
+
+await runCommand({
+  name: "demo",
+  summary:
+    "Zero-shot evaluation, stage 1, stage 2 and evaluation on the embedded model and pictures, in minutes. Results go to outputs/demo.",
+  flags: { config: { help: "settings file (config/demo.yaml)", value: "FILE" } },
+}, async (invocation) => {
+  const begin = performance.now();
+  const config = textFlag(invocation, "config") ?? "config/demo.yaml";
+  const settings = {
+    stage1: await loadSettings(config, { stage: "stage1" }),
+    stage2: await loadSettings(config, { stage: "stage2" }),
+    eval: await loadSettings(config, { stage: "eval" }),
+  };
+  await using gpu = await openGpu();
+  const step = async <T>(title: string, run: (hooks: ReturnType<typeof terminalHooks>) => Promise<T>): Promise<T> => {
+    console.log(`\n${title}`);
+    const start = performance.now();
+    using hooks = terminalHooks(title);
+    const result = await run(hooks);
+    if (hooks.signal?.aborted) Deno.exit(130);
+    console.log(`${title}: ${duration((performance.now() - start) / 1000)}`);
+    return result;
+  };
+  const zeroShot = await step("zero-shot", (hooks) => runEvaluation(gpu, settings.eval, { ...hooks, baseline: true }));
+  await step("stage 1", (hooks) => runStage1(gpu, settings.stage1, hooks));
+  const aspects = await step("aspect answers", () => answersOfAspects(gpu, settings));
+  await step("stage 2", (hooks) => runStage2(gpu, settings.stage2, hooks));
+  const masp = await step("MASP", (hooks) => runEvaluation(gpu, settings.eval, hooks));
+  const reference = await readJson("demo/reference_results.json") as unknown as ReferenceResults;
+  const rows = [
+    ["emotion, base model (zero-shot)", zeroShot.metrics.accuracy.value, reference.zero_shot],
+    ["emotion, MASP", masp.metrics.accuracy.value, reference.masp],
+    ...Object.entries(aspects).map(([view, { correct, total }]) => [`aspect ${view}`, correct / total, reference.aspects[view]] as const),
+  ] as const;
+  const table = rows.map(([what, here, there]) => `| ${what} | ${percent(here)} | ${there === undefined ? "" : percent(there)} |`);
+  const [low, high] = masp.metrics.accuracy.interval;
+  const minutes = duration((performance.now() - begin) / 1000);
+  const summary = [
+    "| exact match on the 128 test pictures | here | PyTorch reference |",
+    "|---|---|---|",
+    ...table,
+    "",
+    `MASP's accuracy is certain to ${percent(low)} to ${percent(high)} (95 %). ${minutes} minutes on ${gpu.name}.`,
+  ].join("\n");
+  await writeFileAtomic(join("outputs/demo", "summary.md"), `${summary}\n`);
+  console.log(`\n${summary}\n\nReport: ${masp.files.markdown}. Every figure: ${masp.files.json}, outputs/demo/summary.md`);
+});
+
+async function answersOfAspects(
+  gpu: Gpu,
+  settings: { stage1: Awaited<ReturnType<typeof loadSettings<"stage1">>> },
+): Promise<Awaited<ReturnType<typeof aspectAccuracy>>> {
+  const { modelName, weights, outputPath, views, promptsPath, seed, dataPath } = settings.stage1;
+  using model = await loadQwen2Vl(gpu, modelName, { weights });
+  using aspects = await loadAspects(model, outputPath, { views });
+  await using store = new FeatureStore(model);
+  const test = await loadExamples(dataPath, { split: "test" });
+  const samples = await loadAspectSamples(test, { views, prompts: await loadPrompts(promptsPath), seed });
+  return aspectAccuracy(model, { aspects, samples, store });
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

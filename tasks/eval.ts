@@ -1,0 +1,39 @@
+/** `deno task eval`: accuracy on a data set. */
+import { loadSettings } from "../config/schema.ts";
+import { runEvaluation } from "../pipeline/runs.ts";
+import { openGpu, runCommand, textFlag } from "./command.ts";
+import { printNotices, terminalHooks } from "./run_hooks.ts";
+
+await runCommand({
+  name: "eval",
+  summary:
+    "Asks about every picture of a test set and counts the right answers; writes evaluation.json, evaluation.md and predictions.jsonl.",
+  flags: {
+    config: { help: "settings file (config/eval.yaml)", value: "FILE" },
+    baseline: { help: "plain Qwen2-VL, zero-shot: no aspects, no soft prompt" },
+    plain: { help: "the soft prompt without aspect tokens" },
+    scores: { help: "the probability of every category, too" },
+  },
+  settings: "eval",
+}, async (invocation) => {
+  const settings = await loadSettings(textFlag(invocation, "config") ?? "config/eval.yaml", {
+    stage: "eval",
+    overrides: invocation.overrides,
+  });
+  printNotices(settings);
+  await using gpu = await openGpu();
+  using hooks = terminalHooks("evaluation");
+  const { baseline, plain, scores } = invocation.flags;
+  const { metrics, predictions, files, seconds, skipped } = await runEvaluation(gpu, settings, {
+    ...hooks,
+    baseline: baseline === true,
+    plain: plain === true,
+    scores: scores === true,
+  });
+  for (const { reason } of skipped) console.log(`left out: ${reason}`);
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+  const { value, interval: [low, high] } = metrics.accuracy;
+  console.log(`accuracy ${percent(value)} (95 %: ${percent(low)} to ${percent(high)}), ${predictions.length} pictures`);
+  console.log(`macro F1 ${metrics.macroF1.toFixed(4)}, weighted F1 ${metrics.weightedF1.toFixed(4)}`);
+  console.log(`${(1000 * seconds / Math.max(predictions.length, 1)).toFixed(0)} ms a picture. Written: ${files.markdown}, ${files.json}`);
+});

@@ -1,0 +1,41 @@
+/** What training and evaluation runs show on the terminal. */
+import type { CommonSettings } from "../config/schema_settings.ts";
+import type { RunHooks } from "../pipeline/runs.ts";
+import { interruptSignal } from "./command.ts";
+import { Progress } from "./progress.ts";
+
+/** Hooks that show progress; dispose of them at the end of the run. */
+export function terminalHooks(label: string): RunHooks & Disposable {
+  let loading: Progress | undefined;
+  let work: Progress | undefined;
+  let right = 0;
+  const end = (progress?: Progress) => progress?.[Symbol.dispose]();
+  const begin = (total: number) => {
+    end(loading);
+    loading = undefined;
+    return work ??= new Progress(label, total);
+  };
+  return {
+    onLoad: (bytes, total) => (loading ??= new Progress("loading MiB", Math.ceil(total / 2 ** 20))).update(Math.ceil(bytes / 2 ** 20)),
+    onNotice: (text) => console.log(text),
+    onStep: ({ step, totalSteps, loss, learningRate }) => {
+      begin(totalSteps).update(step + 1, `loss ${loss.toFixed(3)} rate ${learningRate.toExponential(1)}`);
+    },
+    onPrediction: ({ correct }, { done, total }) => {
+      right += correct ? 1 : 0;
+      begin(total).update(done, `${(100 * right / done).toFixed(1)} % right`);
+    },
+    onPicture: (done, total) => begin(total).update(done),
+    signal: interruptSignal(),
+    [Symbol.dispose]: () => {
+      end(loading);
+      end(work);
+    },
+  };
+}
+
+/** One notice about keys that have no meaning here, and what else the settings have to say. */
+export function printNotices(settings: CommonSettings): void {
+  if (settings.ignored.length) console.log(`Without meaning here, and ignored: ${settings.ignored.join(", ")}`);
+  for (const notice of settings.notices) console.log(notice);
+}
