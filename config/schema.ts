@@ -10,6 +10,10 @@ import type { SettingsByStage } from "./schema_settings.ts";
 
 export type { Stage } from "./schema_keys.ts";
 export type * from "./schema_settings.ts";
+export type { AdamWSettings } from "../pipeline/train/adamw_settings.ts";
+export type { PromptLayout } from "../pipeline/masp_sequence.ts";
+export type { ScheduleType } from "../pipeline/train/schedule.ts";
+export type { WeightType } from "../kernels/linear/matrix.ts";
 
 /** Options of {@linkcode loadSettings}. */
 export interface LoadSettingsOptions<S extends Stage> {

@@ -206,7 +206,7 @@ class Prefill implements Disposable {
     for (const name of this.#sources) values[`source ${name}`] = new Uint32Array(rows).fill(NO_ROW);
     prompts.forEach(({ ids, rows: filled = {} }, r) => {
       values.ids.set(ids, layout.starts[r]);
-      for (const name in filled) values[`source ${name}`].set(filled[name], layout.starts[r]);
+      for (const name of this.#sources) if (filled[name]) values[`source ${name}`].set(filled[name], layout.starts[r]);
     });
     this.#inputs.write(values);
   }

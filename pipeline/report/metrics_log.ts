@@ -22,7 +22,7 @@ export class MetricsLog implements Disposable {
   readonly path: string;
   readonly #file: Deno.FsFile;
 
-  /** @param path where the file is; @param file opened for appending */
+  /** Goes on with a file that was opened for appending; see {@linkcode openMetricsLog}. */
   constructor(path: string, file: Deno.FsFile) {
     this.path = path;
     this.#file = file;

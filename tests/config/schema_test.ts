@@ -223,7 +223,7 @@ seed: 1
       '--max-steps is "0", expected a whole number of at least 1, or -1',
       "--dataname has no meaning in stage1, only in stage2, eval",
       "aspect_data_path is missing; write it below stage1 or give --aspect-data-path",
-      "14 faults",
+      "13 faults",
     ]
   ) assertStringIncludes(message, part);
   assert(!message.includes("model_name is missing"), message);
