@@ -39,7 +39,7 @@ export function hyperValues(options: HyperOptions): Float32Array<ArrayBuffer> {
   return Float32Array.of(learningRate, b1, b2, eps, learningRate * weightDecay, 1 - b1 ** step, Math.sqrt(1 - b2 ** step), 1 - b2);
 }
 
-/** Records an update. */
+/** Records an update. A tensor's last numbers share a vec4 with padding up to the next multiple of 16 bytes, which is written, too. */
 export function adamW(plan: Plan, args: AdamWArgs): void {
   const { parameter, gradient, m, v, hyper, norm } = args;
   for (const tensor of [gradient, m, v]) {
@@ -49,10 +49,11 @@ export function adamW(plan: Plan, args: AdamWArgs): void {
   }
   expectShape(hyper, [8]);
   expectShape(norm, [2]);
-  const lanes = Math.min(65535, Math.ceil(parameter.size / 64));
+  const vectors = Math.ceil(parameter.size / 4);
+  const lanes = Math.min(plan.gpu.software ? 16 : 65535, Math.ceil(vectors / 64));
   plan.dispatch({ label: "adamw", code }, {
     tensors: { parameter, gradient, m, v, hyper, norm },
-    params: { size: parameter.size, stride: lanes * 64 },
+    params: { vectors, stride: lanes * 64 },
     workgroups: [lanes],
   });
 }

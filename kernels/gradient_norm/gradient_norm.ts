@@ -14,25 +14,26 @@ export interface GradientNormArgs {
   out?: Tensor;
 }
 
-/** Invocations that sum a tensor: each takes every so-many-th number in blocks, then the last dispatch adds their sums. */
-const LANES = 2048;
+/** Invocations that sum a tensor; the last dispatch adds their sums. */
+const LANES = { software: 512, gpu: 4096 };
 
 /** @returns (2): the norm, and min(1, maxNorm / (norm + 1e-6)) */
 export function gradientNorm(plan: Plan, args: GradientNormArgs): Tensor {
   const { gradients, maxNorm } = args;
   const out = args.out ?? plan.scratch([2], { label: "gradient norm" });
   expectShape(out, [2]);
-  const sums = plan.scratch([gradients.length, LANES], { label: "sums of squares" });
+  const lanes = plan.gpu.software ? LANES.software : LANES.gpu;
+  const sums = plan.scratch([gradients.length, lanes], { label: "sums of squares" });
   gradients.forEach((gradient, i) => {
     plan.dispatch({ label: "sum_of_squares", code: squaresCode }, {
       tensors: { gradient, sums },
-      params: { size: gradient.size, first: i * LANES, lanes: LANES },
-      workgroups: [LANES / 64],
+      params: { size: gradient.size, first: i * lanes, lanes },
+      workgroups: [lanes / 64],
     });
   });
   plan.dispatch({ label: "gradient_norm", code: normCode }, {
     tensors: { sums, norm: out },
-    params: { count: gradients.length * LANES, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
+    params: { count: gradients.length * lanes, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
     workgroups: [1],
   });
   return out;

@@ -10,6 +10,7 @@ import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProdu
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
 import columnSliceCode from "./column_slice.wgsl" with { type: "text" };
 import weightGradientCode from "./weight_gradient.wgsl" with { type: "text" };
+import weightGradientVec4Code from "./weight_gradient_vec4.wgsl" with { type: "text" };
 
 /** Which kernel computes a product; chosen by shape and adapter when left out. */
 export type ProductVariant = "subgroup" | "tiled" | "vector" | "plain";
@@ -126,7 +127,8 @@ export function linearWeightGradient(plan: Plan, args: LinearWeightGradientArgs)
   const inputs = x.shape[1];
   expectShape(x, [rows, -1]);
   expectShape(dweight, [outputs, inputs]);
-  plan.dispatch({ label: "linear weight gradient", code: weightGradientCode }, {
+  const four = inputs % 4 === 0 && outputs % 4 === 0;
+  plan.dispatch({ label: "linear weight gradient", code: four ? weightGradientVec4Code : weightGradientCode }, {
     tensors: { dy, x, dweight },
     params: { rows, outputs, inputs },
     workgroups: [Math.ceil(inputs / 32), Math.ceil(outputs / 16)],

@@ -50,6 +50,8 @@ interface ViewGroups {
 /** Trains aspect modules; see {@linkcode Trainable}. */
 export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly gpu: Gpu;
+  /** Plans of the latest step, for profiles. */
+  recentPlans: readonly Plan[] = [];
   readonly #model: Qwen2Vl;
   readonly #options: AspectTrainerOptions;
   readonly #adamW: Required<AdamWSettings>;
@@ -103,13 +105,8 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     pass.write([sequence]);
     const clear = this.#touched.has(view) ? [] : [this.#clearPlan(view)];
     this.#touched.add(view);
-    this.gpu.run(
-      { from: features, to: this.#features },
-      ...clear,
-      this.#forwardPlan(view, tokens),
-      pass.plan,
-      this.#backwardPlan(view, tokens),
-    );
+    this.recentPlans = [...clear, this.#forwardPlan(view, tokens), pass.plan, this.#backwardPlan(view, tokens)];
+    this.gpu.run({ from: features, to: this.#features }, ...this.recentPlans);
     return pass.loss;
   }
 
@@ -120,14 +117,16 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
       decayed.prepare({ ...this.#adamW, learningRate });
       biases.prepare({ ...this.#adamW, learningRate, weightDecay: 0 });
     }
-    this.gpu.run(this.#plans.get(`update ${views}`, () => {
+    const update = this.#plans.get(`update ${views}`, () => {
       const plan = new Plan(this.gpu, `update of ${views}`);
       const groups = views.flatMap((view) => Object.values(this.#groupsOf(view)) as ParameterGroup[]);
       const { maxNorm } = this.#adamW;
       gradientNorm(plan, { gradients: groups.map(({ gradient }) => gradient), maxNorm, out: this.#norm });
       for (const group of groups) group.recordUpdate(plan, this.#norm);
       return plan;
-    }));
+    });
+    this.recentPlans = [...this.recentPlans, update];
+    this.gpu.run(update);
     return this.#norm;
   }
 

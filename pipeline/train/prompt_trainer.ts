@@ -39,6 +39,8 @@ export interface PromptTrainerOptions {
 /** Trains a soft prompt; see {@linkcode Trainable}. */
 export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
   readonly gpu: Gpu;
+  /** Plans of the latest step, for profiles. */
+  recentPlans: readonly Plan[] = [];
   readonly #model: Qwen2Vl;
   readonly #options: PromptTrainerOptions;
   readonly #passes = new PlanCache<TrainingPass>(32);
@@ -88,6 +90,7 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
         recompute,
       }));
     pass.write([sequence]);
+    this.recentPlans = [this.#clear, pass.plan, this.#update];
     this.gpu.run(pass.plan);
     return pass.loss;
   }
