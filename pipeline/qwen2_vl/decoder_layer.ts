@@ -41,9 +41,11 @@ export interface DecoderLayerArgs {
   rows: RowInputs;
   /** The rows that go on; all when left out. */
   queries?: SelectedRows;
-  /** Keys and values of a sequence that grows (C, 2·KV): the T rows' are written there and all are read from there. */
+  /** Keys and values (C, 2·KV) of more rows than these: the T rows' are written there and all are read from there. */
   cache?: Tensor;
-  /** Row in the cache of each of the T rows (T) u32; the first T when left out. */
+  /** Row in the cache of the first of the T rows, which follow each other; 0 when left out. Its bytes must be a multiple of 256. */
+  cacheStart?: number;
+  /** Row in the cache of each of the T rows (T) u32, where they do not follow each other. */
   cacheRows?: Tensor;
 }
 
@@ -55,8 +57,10 @@ export interface DecoderLayerTrace {
   readonly xq: Tensor;
   /** (Q, E), turned */
   readonly q: Tensor;
-  /** (T, 2·KV), keys turned */
-  readonly kv: Tensor;
+  /** All keys and values (C, 2·KV), keys turned; C = T without a cache */
+  readonly keys: Tensor;
+  /** Row of the keys that belongs to the first of the T rows. */
+  readonly keyStart: number;
   /** (Q, E) */
   readonly attended: Tensor;
   /** (Q, heads) */
@@ -69,11 +73,11 @@ export interface DecoderLayerTrace {
 
 /** x += o(attention(q, k, v)); x += down(silu(gate) · up). @returns (Q, D) and what the backward pass needs */
 export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Network }): { out: Tensor; trace: DecoderLayerTrace } {
-  const { x, weights, rows, queries, cache, cacheRows, network } = args;
+  const { x, weights, rows, queries, cache, cacheStart = 0, cacheRows, network } = args;
   const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
   const width = kvHeads * headDim;
   const normed = rmsNorm(plan, { x, weight: weights.inputNorm, eps });
-  const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width]) : undefined;
+  const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width], cacheStart * 2 * width * 4) : undefined;
   const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct });
   rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
   if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
@@ -97,7 +101,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq });
   const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp });
   const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle });
-  return { out, trace: { x, xq, q, kv, attended, lse, middle, gateUp } };
+  return { out, trace: { x, xq, q, keys, keyStart: cacheStart, attended, lse, middle, gateUp } };
 }
 
 /** Arguments of {@linkcode decoderLayerBackward}. */
@@ -125,10 +129,10 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
   const dnormed = linearInputGradient(plan, { dy: dgateUp, weight: weights.gateUp });
   const dmiddle = rmsNormBackward(plan, { x: trace.middle, weight: weights.postNorm, dy: dnormed, eps, residual: dout });
   const dattended = linearInputGradient(plan, { dy: dmiddle, weight: weights.output });
-  const { dq, dkv } = attentionBackward(plan, {
+  const { dq, dkv: dkeys } = attentionBackward(plan, {
     q: trace.q,
-    k: trace.kv,
-    v: trace.kv,
+    k: trace.keys,
+    v: trace.keys,
     out: trace.attended,
     lse: trace.lse,
     dout: dattended,
@@ -140,7 +144,9 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     joinKeyValue: true,
     ...keyValueColumns(network),
   });
-  if (!dkv) throw new Error("decoderLayerBackward: no joined gradient of keys and values");
+  if (!dkeys) throw new Error("decoderLayerBackward: no joined gradient of keys and values");
+  const width = dkeys.shape[1];
+  const dkv = dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);
   rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });
   rotary(plan, { x: dkv, out: dkv, heads: kvHeads, positions: rows.positions, inverse: true, ...network.rotary });
   const norm = { weight: weights.inputNorm, eps };

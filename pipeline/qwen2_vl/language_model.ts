@@ -36,7 +36,9 @@ export interface LanguageModelArgs {
   answers?: SelectedRows;
   /** A cache (C, 2·KV) per layer. */
   caches?: readonly Tensor[];
-  /** Row in the caches of each of the T rows. */
+  /** Row in the caches of the first of the T rows; 0 when left out. */
+  cacheStart?: number;
+  /** Row in the caches of each of the T rows, where they do not follow each other. */
   cacheRows?: Tensor;
 }
 
@@ -53,14 +55,14 @@ export interface LanguageModelTrace {
 
 /** All decoder layers and the last norm. @returns hidden (A, D) and what the backward pass needs */
 export function languageModel(plan: Plan, args: LanguageModelArgs & { network: Network }): { hidden: Tensor; trace: LanguageModelTrace } {
-  const { network, rows, answers, caches, cacheRows } = args;
+  const { network, rows, answers, caches, cacheStart, cacheRows } = args;
   const { weights, config: { text } } = network;
   let x = args.x;
   const inputs: Tensor[] = [];
   const layers: DecoderLayerTrace[] = [];
   weights.layers.forEach((layer, i) => {
     const queries = i === weights.layers.length - 1 ? answers : undefined;
-    const result = decoderLayer(plan, { network, x, weights: layer, rows, queries, cache: caches?.[i], cacheRows });
+    const result = decoderLayer(plan, { network, x, weights: layer, rows, queries, cache: caches?.[i], cacheStart, cacheRows });
     inputs.push(x);
     layers.push(result.trace);
     x = result.out;
@@ -79,12 +81,12 @@ export function languageModelBackward(
 ): Tensor {
   const { network, dhidden, trace, recompute } = args;
   const { weights, config: { text } } = network;
-  const { rows, answers } = trace.args;
+  const { rows, answers, caches, cacheStart } = trace.args;
   let dx = rmsNormBackward(plan, { x: trace.last, weight: weights.norm, dy: dhidden, eps: text.normEps });
   for (let i = weights.layers.length - 1; i >= 0; i--) {
     const queries = i === weights.layers.length - 1 ? answers : undefined;
     const layer = { network, weights: weights.layers[i], rows, queries };
-    const kept = recompute ? decoderLayer(plan, { ...layer, x: trace.inputs[i] }).trace : trace.layers[i];
+    const kept = recompute ? decoderLayer(plan, { ...layer, x: trace.inputs[i], cache: caches?.[i], cacheStart }).trace : trace.layers[i];
     dx = decoderLayerBackward(plan, { ...layer, dout: dx, trace: kept });
   }
   return dx;

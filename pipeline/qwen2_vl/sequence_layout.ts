@@ -24,7 +24,7 @@ export interface SequenceLayout {
   positions: Uint32Array;
   /** Keys [first, end) of every row (T, 2). */
   ranges: Uint32Array;
-  /** Rows [first, end) that see a key (T, 2). */
+  /** Rows [first, end) that see a key (C, 2), C = T and the keys before. */
   keyRanges: Uint32Array;
   /** Row of every answer (A); padding points at row 0 and sees nothing. */
   answers: Uint32Array;
@@ -32,7 +32,7 @@ export interface SequenceLayout {
   answerPositions: Uint32Array;
   /** Keys of every answer (A, 2). */
   answerRanges: Uint32Array;
-  /** Answers [first, end) that see a key (T, 2). */
+  /** Answers [first, end) that see a key (C, 2). */
   answerKeyRanges: Uint32Array;
 }
 
@@ -52,14 +52,27 @@ export function totalRows(segments: readonly Segment[]): number {
   return segments.reduce((sum, { length, reserve = 0 }) => sum + length + reserve, 0);
 }
 
+/** Keys that stand before a sequence's own: those of the prompt's head. */
+export interface KeysBefore {
+  /** First of them. */
+  first: number;
+  /** Behind the last of them: the key of the sequence's first row. */
+  end: number;
+}
+
 /**
  * Lays sequences out.
  *
  * @param segments the sequences, in order
- * @param sizes T and A, at least what the segments need
+ * @param sizes T and A, at least what the segments need; keys that stand before the rows' own (then there is one segment, its positions go on
+ *   behind theirs, and `keyRanges` are those of all keys)
  */
-export function layoutSequences(segments: readonly Segment[], sizes: { rows: number; answers: number }): SequenceLayout {
-  const { rows, answers } = sizes;
+export function layoutSequences(
+  segments: readonly Segment[],
+  sizes: { rows: number; answers: number; before?: KeysBefore },
+): SequenceLayout {
+  const { rows, answers, before = { first: 0, end: 0 } } = sizes;
+  if (before.end > 0 && segments.length > 1) throw new Error("layoutSequences: one sequence at a time can have keys before it");
   const starts: number[] = [];
   const positions = new Uint32Array(rows * 3);
   const ranges = new Uint32Array(rows * 2);
@@ -71,9 +84,10 @@ export function layoutSequences(segments: readonly Segment[], sizes: { rows: num
   for (const { length, positions: given, answers: wanted, reserve = 0 } of segments) {
     starts.push(row);
     for (let i = 0; i < length; i++) {
-      for (let axis = 0; axis < 3; axis++) positions[(row + i) * 3 + axis] = given ? given[i * 3 + axis] : i;
+      for (let axis = 0; axis < 3; axis++) positions[(row + i) * 3 + axis] = given ? given[i * 3 + axis] : before.end - before.first + i;
     }
-    ranges.set(causalRanges({ segments: [length], rows: length }).map((key) => key + row), row * 2);
+    const own = causalRanges({ segments: [length], rows: length });
+    ranges.set(own.map((key, i) => before.end ? (i % 2 ? before.end + key : before.first) : row + key), row * 2);
     for (const i of wanted) {
       answerRows[answer] = row + i;
       answerPositions.set(positions.subarray((row + i) * 3, (row + i + 1) * 3), answer * 3);
@@ -86,10 +100,10 @@ export function layoutSequences(segments: readonly Segment[], sizes: { rows: num
     starts,
     positions,
     ranges,
-    keyRanges: invertRanges(ranges, rows),
+    keyRanges: invertRanges(ranges, before.end + rows).fill(0, 0, 2 * before.end), // no gradient into the head
     answers: answerRows,
     answerPositions,
     answerRanges,
-    answerKeyRanges: invertRanges(answerRanges, rows),
+    answerKeyRanges: invertRanges(answerRanges, before.end + rows).fill(0, 0, 2 * before.end),
   };
 }

@@ -12,9 +12,10 @@ import type { TensorData } from "../checkpoint/tensor_data.ts";
 import type { FeatureStore } from "../encode.ts";
 import type { Qwen2Vl } from "../load.ts";
 import { maspSequence } from "../masp_sequence.ts";
+import { PromptHead } from "../qwen2_vl/prompt_head.ts";
 import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
 import { ParameterGroup } from "./parameter_group.ts";
-import { passSize, TrainingPass } from "./training_pass.ts";
+import { headOf, passSize, TrainingPass, withoutHead } from "./training_pass.ts";
 import type { Trainable } from "./training_run.ts";
 
 /** A picture with a question about one view and its answer. */
@@ -56,6 +57,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly #options: AspectTrainerOptions;
   readonly #adamW: Required<AdamWSettings>;
   readonly #passes = new PlanCache<TrainingPass>(32);
+  readonly #head: PromptHead;
   readonly #plans = new PlanCache<Plan>(256);
   readonly #groups = new Map<string, ViewGroups>();
   readonly #touched = new Set<string>();
@@ -70,6 +72,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     this.gpu = gpu;
     this.#model = model;
     this.#options = options;
+    this.#head = new PromptHead(model.network);
     this.#adamW = { ...ADAMW_DEFAULTS, ...options.adamW };
     this.#z = gpu.tensor([options.aspects.tokens, text.hidden], { label: "aspect tokens" });
     this.#dz = gpu.tensor([options.aspects.tokens, text.hidden], { label: "gradient of the aspect tokens" });
@@ -93,16 +96,20 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     this.#reserve(tokens);
     const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => i) };
     const sequence = { ...maspSequence(this.#model, { chat: { question, answer: label }, rows }), weight: options.weight };
-    const size = passSize([sequence]);
-    const pass = this.#passes.get(`${size.rows} ${size.answers}`, () =>
+    const head = headOf(sequence);
+    const rest = withoutHead(sequence, head.length);
+    const size = passSize([rest]);
+    const promptHead = this.#head.prepare(head, size.rows);
+    const pass = this.#passes.get(`${size.rows} ${size.answers} ${promptHead.generation}`, () =>
       new TrainingPass(this.#model.network, {
         ...size,
         head: this.#model.network.weights.head,
         sources: { aspects: this.#z },
         gradients: { aspects: { out: this.#dz, add: false } },
         recompute,
+        promptHead,
       }));
-    pass.write([sequence]);
+    pass.write([rest]);
     const clear = this.#touched.has(view) ? [] : [this.#clearPlan(view)];
     this.#touched.add(view);
     this.recentPlans = [...clear, this.#forwardPlan(view, tokens), pass.plan, this.#backwardPlan(view, tokens)];
@@ -156,6 +163,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   /** Frees what the training needed; the modules stay. */
   [Symbol.dispose](): void {
     this.#passes.clear();
+    this.#head[Symbol.dispose]();
     this.#plans.clear();
     for (const { decayed, biases } of this.#groups.values()) {
       decayed[Symbol.dispose]();

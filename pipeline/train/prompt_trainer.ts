@@ -9,9 +9,10 @@ import type { Qwen2Vl } from "../load.ts";
 import { maspSequence } from "../masp_sequence.ts";
 import type { PictureInputs } from "../picture_inputs.ts";
 import type { SoftPrompt } from "../soft_prompt.ts";
+import { PromptHead } from "../qwen2_vl/prompt_head.ts";
 import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
 import { ParameterGroup } from "./parameter_group.ts";
-import { passSize, TrainingPass } from "./training_pass.ts";
+import { headOf, passSize, TrainingPass, withoutHead } from "./training_pass.ts";
 import type { Trainable } from "./training_run.ts";
 
 /** A picture with a question and its answer. */
@@ -44,6 +45,7 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
   readonly #model: Qwen2Vl;
   readonly #options: PromptTrainerOptions;
   readonly #passes = new PlanCache<TrainingPass>(32);
+  readonly #head: PromptHead;
   readonly #adamW: Required<AdamWSettings>;
   readonly #group: ParameterGroup;
   readonly #norm: Tensor;
@@ -56,6 +58,7 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
     this.gpu = gpu;
     this.#model = model;
     this.#options = options;
+    this.#head = new PromptHead(model.network);
     this.#adamW = { ...ADAMW_DEFAULTS, ...options.adamW };
     this.#group = new ParameterGroup(gpu, { parameter: options.prompt.rows }); // embeddings keep 32-bit moments
     this.#norm = gpu.tensor([2], { label: "gradient norm" });
@@ -79,17 +82,24 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
     const { tokens: features } = await inputs.load(sample.image);
     const chat = { question: sample.question, answer: sample.label, promptTokens: prompt.tokens, layout: prompt.layout };
     const sequence = { ...maspSequence(this.#model, { chat, rows: { aspects: inputs.aspectRows, features } }), weight: options.weight };
-    const size = passSize([sequence]);
-    const pass = this.#passes.get(`${size.rows} ${size.answers} ${inputs.generation}`, () =>
-      new TrainingPass(this.#model.network, {
-        ...size,
-        head: prompt.head,
-        sources: { ...inputs.sources, prompt: prompt.rows },
-        gradients: { prompt: { out: this.gradient, add: true } },
-        headGradient: prompt.inHead ? { start: prompt.firstId, out: this.gradient } : undefined,
-        recompute,
-      }));
-    pass.write([sequence]);
+    const head = headOf(sequence);
+    const rest = withoutHead(sequence, head.length);
+    const size = passSize([rest]);
+    const promptHead = this.#head.prepare(head, size.rows);
+    const pass = this.#passes.get(
+      `${size.rows} ${size.answers} ${inputs.generation} ${promptHead.generation}`,
+      () =>
+        new TrainingPass(this.#model.network, {
+          ...size,
+          head: prompt.head,
+          sources: { ...inputs.sources, prompt: prompt.rows },
+          gradients: { prompt: { out: this.gradient, add: true } },
+          headGradient: prompt.inHead ? { start: prompt.firstId, out: this.gradient } : undefined,
+          recompute,
+          promptHead,
+        }),
+    );
+    pass.write([rest]);
     this.recentPlans = [this.#clear, pass.plan, this.#update];
     this.gpu.run(pass.plan);
     return pass.loss;
@@ -117,6 +127,7 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
   /** Frees what the training needed; the prompt stays. */
   [Symbol.dispose](): void {
     this.#passes.clear();
+    this.#head[Symbol.dispose]();
     this.#clear[Symbol.dispose]();
     this.#update[Symbol.dispose]();
     this.#group[Symbol.dispose]();

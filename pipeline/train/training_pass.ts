@@ -13,7 +13,8 @@ import { answerLoss } from "../qwen2_vl/answer_loss.ts";
 import type { Prompt } from "../qwen2_vl/generate.ts";
 import { embedRows, languageModel, languageModelBackward, NO_ROW } from "../qwen2_vl/language_model.ts";
 import type { Network } from "../qwen2_vl/network.ts";
-import { layoutSequences, roundAnswers, roundRows, totalRows } from "../qwen2_vl/sequence_layout.ts";
+import type { HeadCaches } from "../qwen2_vl/prompt_head.ts";
+import { type KeysBefore, layoutSequences, roundAnswers, roundRows, totalRows } from "../qwen2_vl/sequence_layout.ts";
 
 /** A sequence with its answer, and its part of the loss. */
 export interface TrainingSequence extends Prompt {
@@ -47,6 +48,27 @@ export interface TrainingPassOptions {
   headGradient?: { start: number; out: Tensor };
   /** Compute each layer again in the backward pass instead of keeping what it computed. */
   recompute?: boolean;
+  /** Keys and values of the tokens that every sequence begins with; the passes are then of one sequence without these. */
+  promptHead?: HeadCaches;
+}
+
+/** Tokens before the first row that no vocabulary fills: they stand before everything that trains, and are the same in all chats. */
+export function headOf(sequence: TrainingSequence): ArrayLike<number> {
+  const ids = Array.from(sequence.ids);
+  const end = ids.indexOf(NO_ROW);
+  return ids.slice(0, end < 0 ? 0 : end);
+}
+
+/** A sequence without its first tokens. */
+export function withoutHead(sequence: TrainingSequence, tokens: number): TrainingSequence {
+  const { ids, rows = {}, answer: [start, end] } = sequence;
+  const cut = (values: ArrayLike<number>) => Uint32Array.from(values).subarray(tokens);
+  return {
+    ...sequence,
+    ids: cut(ids),
+    rows: Object.fromEntries(Object.entries(rows).map(([name, index]) => [name, cut(index)])),
+    answer: [start - tokens, end - tokens],
+  };
 }
 
 /** T and A of the pass that sequences need. */
@@ -69,23 +91,24 @@ export class TrainingPass implements Disposable {
   readonly choices: Tensor;
   readonly #inputs: InputBlock<InputSpec>;
   readonly #sources: readonly string[];
-  readonly #size: { rows: number; answers: number };
+  readonly #size: { rows: number; answers: number; before?: KeysBefore };
 
   /** Records the pass. */
   constructor(network: Network, options: TrainingPassOptions) {
-    const { rows, answers, head, sources, gradients, headGradient, recompute } = options;
+    const { rows, answers, head, sources, gradients, headGradient, recompute, promptHead } = options;
     this.#sources = Object.keys(sources);
-    this.#size = { rows, answers };
+    this.#size = { rows, answers, ...(promptHead && { before: { first: promptHead.first, end: promptHead.end } }) };
+    const keys = rows + (promptHead?.end ?? 0);
     const plan = this.plan = new Plan(network.gpu, `training pass of ${rows} rows, ${answers} answers`);
     const inputs = this.#inputs = inputBlock(plan, {
       ids: { shape: [rows], dtype: "u32" },
       positions: { shape: [rows, 3], dtype: "u32" },
       ranges: { shape: [rows, 2], dtype: "u32" },
-      keyRanges: { shape: [rows, 2], dtype: "u32" },
+      keyRanges: { shape: [keys, 2], dtype: "u32" },
       index: { shape: [answers], dtype: "u32" },
       answerPositions: { shape: [answers, 3], dtype: "u32" },
       answerRanges: { shape: [answers, 2], dtype: "u32" },
-      answerKeyRanges: { shape: [rows, 2], dtype: "u32" },
+      answerKeyRanges: { shape: [keys, 2], dtype: "u32" },
       targets: { shape: [answers], dtype: "u32" },
       weights: { shape: [answers], dtype: "f32" },
       ...Object.fromEntries(this.#sources.map((name) => [`source ${name}`, { shape: [rows], dtype: "u32" }])),
@@ -99,6 +122,8 @@ export class TrainingPass implements Disposable {
       x: embedRows(plan, { network, ids: t.ids, others }),
       rows: { positions: t.positions, ranges: t.ranges, keyRanges: t.keyRanges },
       answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges, keyRanges: t.answerKeyRanges },
+      caches: promptHead?.caches.map((cache) => cache.view([keys, cache.shape[1]])),
+      cacheStart: promptHead?.end,
     });
     const { logits, dlogits, dhidden } = answerLoss(plan, {
       hidden,
@@ -130,7 +155,7 @@ export class TrainingPass implements Disposable {
       positions,
       answers: Array.from({ length: end - start }, (_, i) => start - 1 + i), // a token is predicted from the row before it
     }));
-    const layout = layoutSequences(segments, { rows, answers });
+    const layout = layoutSequences(segments, this.#size);
     const values: Record<string, Uint32Array | Float32Array> = {
       ids: new Uint32Array(rows),
       positions: layout.positions,

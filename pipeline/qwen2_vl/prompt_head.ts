@@ -1,0 +1,106 @@
+/**
+ * The constant head of all prompts ("<|im_start|>system … <|im_start|>user"): its keys and values are computed once, and no gradient goes
+ * there, since it stands before everything that trains. Letters: H tokens of the head, C rows of the caches, KV = kvHeads · headDim.
+ */
+import { Plan } from "../../kernels/plan.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import { embedRows, languageModel } from "./language_model.ts";
+import type { Network } from "./network.ts";
+import { layoutSequences } from "./sequence_layout.ts";
+
+/** Caches that begin with a head's keys and values. */
+export interface HeadCaches {
+  /** Keys and values of each layer (C, 2·KV). */
+  readonly caches: readonly Tensor[];
+  /** Row of the head's first token. */
+  readonly first: number;
+  /** Row behind its last token: where a sequence goes on. */
+  readonly end: number;
+  /** Changes when the caches were replaced or the head takes other rows: a part of the key of plans that use them. */
+  readonly generation: number;
+}
+
+/** Bytes at whose multiples a tensor may be bound. */
+const ALIGNMENT = 256;
+
+/** Computes heads and keeps the caches of the latest one. */
+export class PromptHead implements Disposable {
+  readonly #network: Network;
+  #caches: Tensor[] = [];
+  #ids = "";
+  #first = 0;
+  #end = 0;
+  #generation = 0;
+
+  /** @param network the model */
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  /**
+   * Caches that hold the head, with room for that many rows behind it.
+   *
+   * @param ids the head's tokens (H)
+   */
+  prepare(ids: ArrayLike<number>, rows: number): HeadCaches {
+    const key = Array.from(ids).join(" ");
+    const { gpu, config: { text } } = this.#network;
+    const width = 2 * text.kvHeads * text.headDim;
+    const step = ALIGNMENT / gcd(ALIGNMENT, width * 4);
+    const end = Math.ceil(ids.length / step) * step;
+    const capacity = end + rows;
+    const larger = !this.#caches[0] || this.#caches[0].shape[0] < capacity;
+    if (larger || key !== this.#ids) {
+      if (larger) {
+        gpu.destroy(...this.#caches);
+        const label = (i: number) => `keys and values of layer ${i}`;
+        this.#caches = Array.from(
+          { length: text.layers },
+          (_, i) => gpu.tensor([Math.ceil(capacity / 64) * 64, width], { label: label(i) }),
+        );
+      }
+      if (larger || end !== this.#end) this.#generation++;
+      [this.#ids, this.#first, this.#end] = [key, end - ids.length, end];
+      if (ids.length) this.#compute(Uint32Array.from(ids));
+    }
+    return { caches: this.#caches, first: this.#first, end: this.#end, generation: this.#generation };
+  }
+
+  /** Frees the caches. */
+  [Symbol.dispose](): void {
+    this.#network.gpu.destroy(...this.#caches.splice(0));
+  }
+
+  /** The head's rows stand at the end of the aligned part; rows before them are never looked at. */
+  #compute(head: Uint32Array): void {
+    const network = this.#network;
+    const rows = this.#end;
+    const before = this.#first;
+    using plan = new Plan(network.gpu, "head of the prompts");
+    const input = (shape: number[], data: ArrayLike<number>) => plan.persistent(shape, { dtype: "u32", data: Uint32Array.from(data) });
+    const layout = layoutSequences([{ length: head.length, answers: [head.length - 1] }], { rows: head.length, answers: 1 });
+    const shifted = (ranges: Uint32Array) => ranges.map((key) => key + before);
+    const ids = new Uint32Array(rows);
+    ids.set(head, before);
+    const positions = new Uint32Array(3 * rows);
+    positions.set(layout.positions, 3 * before);
+    const ranges = new Uint32Array(2 * rows);
+    ranges.set(shifted(layout.ranges), 2 * before);
+    languageModel(plan, {
+      network,
+      x: embedRows(plan, { network, ids: input([rows], ids) }),
+      rows: { positions: input([rows, 3], positions), ranges: input([rows, 2], ranges) },
+      answers: {
+        index: input([1], [rows - 1]),
+        positions: input([1, 3], layout.answerPositions),
+        ranges: input([1, 2], shifted(layout.answerRanges)),
+      },
+      caches: this.#caches,
+    });
+    plan.run();
+  }
+}
+
+function gcd(a: number, b: number): number {
+  return b ? gcd(b, a % b) : a;
+}
