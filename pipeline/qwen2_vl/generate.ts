@@ -13,7 +13,8 @@ import type { Tensor } from "../../kernels/tensor.ts";
 import { answerLogits } from "./answer_loss.ts";
 import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
 import type { Network } from "./network.ts";
-import { layoutSequences, roundRows, type SequenceLayout, totalRows } from "./sequence_layout.ts";
+import { type HeadCaches, headOf, PromptHead, withoutHead } from "./prompt_head.ts";
+import { type KeysBefore, layoutSequences, roundRows, type SequenceLayout, totalRows } from "./sequence_layout.ts";
 
 /** One prompt. */
 export interface Prompt {
@@ -52,11 +53,13 @@ export class Generator implements Disposable {
   readonly #prefills = new PlanCache<Prefill>(32);
   readonly #decodings = new PlanCache<Decoding>(8);
   readonly #continuations = new PlanCache<Continuation>(16);
-  #caches: Tensor[] = [];
+  readonly #head: PromptHead;
+  #generation = 0;
 
   /** @param network the model */
   constructor(network: Network, options: GeneratorOptions) {
     this.#network = network;
+    this.#head = new PromptHead(network);
     this.#options = { ...options, head: options.head ?? network.weights.head };
   }
 
@@ -86,7 +89,7 @@ export class Generator implements Disposable {
    */
   async score(prompt: Prompt, continuations: readonly (readonly number[])[]): Promise<{ scores: number[]; tokens: number[] }> {
     const longest = Math.max(this.#options.maxNewTokens, ...continuations.map((ids) => ids.length));
-    const { prefill, decoding } = this.#start([prompt], longest);
+    const { prefill, decoding, before } = this.#start([prompt], longest);
     const { gpu } = this.#network;
     const { maxNewTokens, head } = this.#options;
     for (let i = 1; i < maxNewTokens; i++) decoding.plan.run();
@@ -94,8 +97,12 @@ export class Generator implements Disposable {
     const results = continuations.map((ids) => {
       if (ids.length < 2) return undefined;
       const rows = ids.length - 1;
-      const plan = this.#continuations.get(`${rows}`, () => new Continuation(this.#network, { rows, head, caches: this.#caches }));
-      plan.write(ids, { start: prompt.ids.length, position: nextPosition(prompt) });
+      const plan = this.#continuations.get(`${rows}`, () => new Continuation(this.#network, { rows, head, caches: before.caches }));
+      plan.write(ids, {
+        first: before.first,
+        start: before.end + prompt.ids.length - (before.end - before.first),
+        position: nextPosition(prompt),
+      });
       const result = sums.persistent([1], { label: "score" });
       gpu.run(plan.plan, { from: plan.loss, to: result });
       return result;
@@ -114,7 +121,7 @@ export class Generator implements Disposable {
     this.#continuations.clear();
     this.#prefills.clear();
     this.#decodings.clear();
-    this.#network.gpu.destroy(...this.#caches.splice(0));
+    this.#head[Symbol.dispose]();
   }
 
   #untilEnd(ids: number[]): number[] {
@@ -123,38 +130,32 @@ export class Generator implements Disposable {
   }
 
   /** Runs the prompts' pass, which leaves the first token in the state. */
-  #start(prompts: readonly Prompt[], reserve = this.#options.maxNewTokens): { prefill: Prefill; decoding: Decoding } {
+  #start(whole: readonly Prompt[], reserve = this.#options.maxNewTokens): { prefill: Prefill; decoding: Decoding; before: HeadCaches } {
+    const head = whole.length === 1 && !whole[0].positions ? headOf(whole[0].ids) : [];
+    const prompts = whole.map((prompt) => withoutHead(prompt, head.length));
     const segments = prompts.map(({ ids, positions }) => ({ length: ids.length, positions, answers: [ids.length - 1], reserve }));
     const count = prompts.length;
     const rows = roundRows(totalRows(segments));
-    this.#reserve(rows);
-    const shared = { ...this.#options, count, caches: this.#caches };
+    const before = this.#head.prepare(head, rows);
+    if (before.generation !== this.#generation) {
+      for (const plans of [this.#continuations, this.#prefills, this.#decodings]) plans.clear();
+      this.#generation = before.generation;
+    }
+    const shared = { ...this.#options, count, before };
     const decoding = this.#decodings.get(`${count}`, () => new Decoding(this.#network, shared));
     const prefill = this.#prefills.get(`${rows} ${count}`, () => new Prefill(this.#network, { ...shared, rows, state: decoding.state }));
-    const layout = layoutSequences(segments, { rows, answers: count });
+    const layout = layoutSequences(segments, { rows, answers: count, before });
     prefill.write(prompts, layout);
-    decoding.write(prompts, layout);
+    decoding.write(whole.map(nextPosition), { lengths: prompts.map(({ ids }) => ids.length), starts: layout.starts, before });
     prefill.plan.run();
-    return { prefill, decoding };
-  }
-
-  /** Makes caches for that many rows; larger ones replace the old ones, and the plans that used them. */
-  #reserve(rows: number): void {
-    if (this.#caches[0] && this.#caches[0].shape[0] >= rows) return;
-    this[Symbol.dispose]();
-    const { gpu, config: { text } } = this.#network;
-    const capacity = Math.ceil(rows / 256) * 256;
-    this.#caches = Array.from(
-      { length: text.layers },
-      (_, i) => gpu.tensor([capacity, 2 * text.kvHeads * text.headDim], { label: `keys and values of layer ${i}` }),
-    );
+    return { prefill, decoding, before };
   }
 }
 
 interface Shared extends GeneratorOptions {
   head: Matrix;
   count: number;
-  caches: readonly Tensor[];
+  before: HeadCaches;
 }
 
 /** The prompts' pass. */
@@ -165,7 +166,7 @@ class Prefill implements Disposable {
   readonly #sources: string[];
 
   constructor(network: Network, options: Shared & { rows: number; state: GenerationState }) {
-    const { rows, count, caches, head, sources = {}, state } = options;
+    const { rows, count, before, head, sources = {}, state } = options;
     this.#sources = Object.keys(sources);
     this.plan = new Plan(network.gpu, `prompts of ${rows} rows`);
     const inputs = inputBlock(this.plan, {
@@ -185,7 +186,8 @@ class Prefill implements Disposable {
       x: embedRows(this.plan, { network, ids: t.ids, others }),
       rows: { positions: t.positions, ranges: t.ranges },
       answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges },
-      caches,
+      caches: before.caches,
+      cacheStart: before.end,
     });
     this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
     this.plan.copy(answerLogits(this.plan, { hidden, head }), this.logits);
@@ -222,7 +224,7 @@ class Decoding implements Disposable {
   readonly state: GenerationState;
 
   constructor(network: Network, options: Shared) {
-    const { count, caches, head, maxNewTokens } = options;
+    const { count, before: { caches }, head, maxNewTokens } = options;
     this.plan = new Plan(network.gpu, `one token of ${count} sequences`);
     this.state = generationState(this.plan, { sequences: count, maxNewTokens });
     const { ids, positions, ranges, cacheRow } = this.state;
@@ -237,12 +239,14 @@ class Decoding implements Disposable {
     advanceGeneration(this.plan, { next, state: this.state });
   }
 
-  write(prompts: readonly Prompt[], layout: SequenceLayout): void {
-    const rows = prompts.map(({ ids }, r) => layout.starts[r] + ids.length);
-    const positions = prompts.map(nextPosition);
+  /** @param positions position of each sequence's first new token; @param at where the sequences lie in the caches */
+  write(positions: readonly number[], at: { lengths: readonly number[]; starts: readonly number[]; before: KeysBefore }): void {
+    const { lengths, starts, before } = at;
     const { gpu } = this.plan;
+    const rows = starts.map((start, r) => before.end + start + lengths[r]);
+    const first = (r: number) => before.end ? before.first : starts[r];
     gpu.write(this.state.positions, Uint32Array.from(positions.flatMap((p) => [p, p, p])));
-    gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [layout.starts[r], row + 1])));
+    gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [first(r), row + 1])));
     gpu.write(this.state.cacheRow, Uint32Array.from(rows));
     gpu.write(this.state.step, Uint32Array.of(0));
   }
@@ -280,12 +284,12 @@ class Continuation implements Disposable {
     crossEntropy(this.plan, { logits, targets, weights, vocabulary: head.rows, loss: this.loss });
   }
 
-  write(ids: readonly number[], at: { start: number; position: number }): void {
+  write(ids: readonly number[], at: { first: number; start: number; position: number }): void {
     const rows = Array.from({ length: this.#rows }, (_, i) => i);
     this.#inputs.write({
       ids: ids.slice(0, -1),
       positions: rows.flatMap((i) => [at.position + i, at.position + i, at.position + i]),
-      ranges: rows.flatMap((i) => [0, at.start + i + 1]),
+      ranges: rows.flatMap((i) => [at.first, at.start + i + 1]),
       cacheRows: rows.map((i) => at.start + i),
       targets: ids.slice(1),
       weights: rows.map(() => 1),

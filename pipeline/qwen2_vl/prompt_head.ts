@@ -4,7 +4,8 @@
  */
 import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import { embedRows, languageModel } from "./language_model.ts";
+import type { Prompt } from "./generate.ts";
+import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
 import type { Network } from "./network.ts";
 import { layoutSequences } from "./sequence_layout.ts";
 
@@ -18,6 +19,21 @@ export interface HeadCaches {
   readonly end: number;
   /** Changes when the caches were replaced or the head takes other rows: a part of the key of plans that use them. */
   readonly generation: number;
+}
+
+/** Tokens before the first row that no vocabulary fills: they stand before everything that trains, and are the same in all chats. */
+export function headOf(ids: ArrayLike<number>): number[] {
+  const tokens = Array.from(ids);
+  const end = tokens.indexOf(NO_ROW);
+  return tokens.slice(0, end < 0 ? 0 : end);
+}
+
+/** A prompt without its first tokens (and without positions, which go on behind the head's). */
+export function withoutHead(prompt: Prompt, tokens: number): Prompt {
+  if (tokens === 0) return prompt;
+  const cut = (values: ArrayLike<number>) => Uint32Array.from(values).subarray(tokens);
+  const rows = Object.fromEntries(Object.entries(prompt.rows ?? {}).map(([name, index]) => [name, cut(index)]));
+  return { ids: cut(prompt.ids), rows };
 }
 
 /** Bytes at whose multiples a tensor may be bound. */

@@ -12,10 +12,10 @@ import type { TensorData } from "../checkpoint/tensor_data.ts";
 import type { FeatureStore } from "../encode.ts";
 import type { Qwen2Vl } from "../load.ts";
 import { maspSequence } from "../masp_sequence.ts";
-import { PromptHead } from "../qwen2_vl/prompt_head.ts";
+import { headOf, PromptHead } from "../qwen2_vl/prompt_head.ts";
 import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
 import { ParameterGroup } from "./parameter_group.ts";
-import { headOf, passSize, TrainingPass, withoutHead } from "./training_pass.ts";
+import { passSize, TrainingPass, withoutFirst } from "./training_pass.ts";
 import type { Trainable } from "./training_run.ts";
 
 /** A picture with a question about one view and its answer. */
@@ -96,8 +96,8 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     this.#reserve(tokens);
     const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => i) };
     const sequence = { ...maspSequence(this.#model, { chat: { question, answer: label }, rows }), weight: options.weight };
-    const head = headOf(sequence);
-    const rest = withoutHead(sequence, head.length);
+    const head = headOf(sequence.ids);
+    const rest = withoutFirst(sequence, head.length);
     const size = passSize([rest]);
     const promptHead = this.#head.prepare(head, size.rows);
     const pass = this.#passes.get(`${size.rows} ${size.answers} ${promptHead.generation}`, () =>

@@ -9,10 +9,10 @@ import type { Qwen2Vl } from "../load.ts";
 import { maspSequence } from "../masp_sequence.ts";
 import type { PictureInputs } from "../picture_inputs.ts";
 import type { SoftPrompt } from "../soft_prompt.ts";
-import { PromptHead } from "../qwen2_vl/prompt_head.ts";
+import { headOf, PromptHead } from "../qwen2_vl/prompt_head.ts";
 import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
 import { ParameterGroup } from "./parameter_group.ts";
-import { headOf, passSize, TrainingPass, withoutHead } from "./training_pass.ts";
+import { passSize, TrainingPass, withoutFirst } from "./training_pass.ts";
 import type { Trainable } from "./training_run.ts";
 
 /** A picture with a question and its answer. */
@@ -82,8 +82,8 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
     const { tokens: features } = await inputs.load(sample.image);
     const chat = { question: sample.question, answer: sample.label, promptTokens: prompt.tokens, layout: prompt.layout };
     const sequence = { ...maspSequence(this.#model, { chat, rows: { aspects: inputs.aspectRows, features } }), weight: options.weight };
-    const head = headOf(sequence);
-    const rest = withoutHead(sequence, head.length);
+    const head = headOf(sequence.ids);
+    const rest = withoutFirst(sequence, head.length);
     const size = passSize([rest]);
     const promptHead = this.#head.prepare(head, size.rows);
     const pass = this.#passes.get(

@@ -13,7 +13,7 @@ import { answerLoss } from "../qwen2_vl/answer_loss.ts";
 import type { Prompt } from "../qwen2_vl/generate.ts";
 import { embedRows, languageModel, languageModelBackward, NO_ROW } from "../qwen2_vl/language_model.ts";
 import type { Network } from "../qwen2_vl/network.ts";
-import type { HeadCaches } from "../qwen2_vl/prompt_head.ts";
+import { type HeadCaches, withoutHead } from "../qwen2_vl/prompt_head.ts";
 import { type KeysBefore, layoutSequences, roundAnswers, roundRows, totalRows } from "../qwen2_vl/sequence_layout.ts";
 
 /** A sequence with its answer, and its part of the loss. */
@@ -52,23 +52,10 @@ export interface TrainingPassOptions {
   promptHead?: HeadCaches;
 }
 
-/** Tokens before the first row that no vocabulary fills: they stand before everything that trains, and are the same in all chats. */
-export function headOf(sequence: TrainingSequence): ArrayLike<number> {
-  const ids = Array.from(sequence.ids);
-  const end = ids.indexOf(NO_ROW);
-  return ids.slice(0, end < 0 ? 0 : end);
-}
-
-/** A sequence without its first tokens. */
-export function withoutHead(sequence: TrainingSequence, tokens: number): TrainingSequence {
-  const { ids, rows = {}, answer: [start, end] } = sequence;
-  const cut = (values: ArrayLike<number>) => Uint32Array.from(values).subarray(tokens);
-  return {
-    ...sequence,
-    ids: cut(ids),
-    rows: Object.fromEntries(Object.entries(rows).map(([name, index]) => [name, cut(index)])),
-    answer: [start - tokens, end - tokens],
-  };
+/** A training sequence without its first tokens. */
+export function withoutFirst(sequence: TrainingSequence, tokens: number): TrainingSequence {
+  const { answer: [start, end], weight } = sequence;
+  return { ...withoutHead(sequence, tokens), weight, answer: [start - tokens, end - tokens] };
 }
 
 /** T and A of the pass that sequences need. */

@@ -98,18 +98,27 @@ export async function* train<S>(
   let saved = step;
   await options.onBegin?.(step, totalSteps);
   const saveEvery = options.saveEvery === "epoch" ? stepsPerEpoch : options.saveEvery ?? 0;
-  const pending: PendingStep[] = [];
+  let pending: PendingStep[] = [];
   using history = new History(trainable.gpu, READ_EVERY * (perStep + 1));
-  const finish = async (): Promise<TrainingStep[]> => {
-    const numbers = await history.read();
-    return pending.splice(0).map(({ losses, norm, ...rest }) => {
-      const loss = losses.reduce((sum, at) => sum + numbers[at], 0);
-      const done = { ...rest, totalSteps, loss, gradientNorm: numbers[norm] };
-      if (!Number.isFinite(loss) || !Number.isFinite(done.gradientNorm)) {
-        throw notFinite(done, checkpointDir && saved > 0 ? saved : undefined);
-      }
-      return done;
-    });
+  /** Steps whose numbers are on their way, while the next ones are computed. */
+  let reading: Promise<TrainingStep[]> = Promise.resolve([]);
+  const read = (): Promise<TrainingStep[]> => {
+    const steps = pending;
+    pending = [];
+    const numbers = history.read();
+    const before = reading;
+    reading = numbers.then((numbers) =>
+      steps.map(({ losses, norm, ...rest }) => {
+        const loss = losses.reduce((sum, at) => sum + numbers[at], 0);
+        const done = { ...rest, totalSteps, loss, gradientNorm: numbers[norm] };
+        if (!Number.isFinite(loss) || !Number.isFinite(done.gradientNorm)) {
+          throw notFinite(done, checkpointDir && saved > 0 ? saved : undefined);
+        }
+        return done;
+      })
+    );
+    reading.catch(() => {}); // reported where it is awaited
+    return before;
   };
   const save = async () => {
     if (!checkpointDir || saved === step) return;
@@ -132,10 +141,14 @@ export async function* train<S>(
     pending.push({ step, losses, norm, learningRate, epoch: (step + 1) / stepsPerEpoch });
     step++;
     const due = saveEvery > 0 && step % saveEvery === 0;
-    if (pending.length === READ_EVERY || due) yield* await finish();
-    if (due) await save();
+    if (pending.length === READ_EVERY || due) yield* await read();
+    if (due) {
+      yield* await read();
+      await save();
+    }
   }
-  yield* await finish();
+  yield* await read();
+  yield* await read();
   await save();
 }
 
@@ -179,32 +192,34 @@ function difference(found: string | undefined, wanted: string): string {
   return names.map((name) => `${name}: ${JSON.stringify(a[name])} there, ${JSON.stringify(b[name])} now`).join("; ");
 }
 
-/** Single numbers that the GPU computed, gathered until they are read together. */
+/** Single numbers that the GPU computed, gathered until they are read together; meanwhile others are gathered in a second tensor. */
 class History implements Disposable {
   readonly #gpu: Gpu;
-  readonly #tensor: Tensor;
+  readonly #tensors: [Tensor, Tensor];
   #count = 0;
 
   constructor(gpu: Gpu, capacity: number) {
     this.#gpu = gpu;
-    this.#tensor = gpu.tensor([capacity], { label: "losses and norms" });
+    const tensor = () => gpu.tensor([capacity], { label: "losses and norms" });
+    this.#tensors = [tensor(), tensor()];
   }
 
   /** Copies a tensor's first number; @returns its place among the numbers that are read next */
   keep(tensor: Tensor): number {
     const at = this.#count++;
-    this.#gpu.run({ from: tensor.view([1]), to: this.#tensor.view([1], 4 * at) });
+    this.#gpu.run({ from: tensor.view([1]), to: this.#tensors[0].view([1], 4 * at) });
     return at;
   }
 
   async read(): Promise<Float32Array> {
     if (this.#count === 0) return new Float32Array(0);
-    const numbers = await this.#gpu.readFloats(this.#tensor.view([this.#count]));
+    const numbers = this.#gpu.readFloats(this.#tensors[0].view([this.#count]));
+    this.#tensors.reverse();
     this.#count = 0;
-    return numbers;
+    return await numbers;
   }
 
   [Symbol.dispose](): void {
-    this.#gpu.destroy(this.#tensor);
+    this.#gpu.destroy(...this.#tensors);
   }
 }
