@@ -20,7 +20,7 @@ export interface LoadSettingsOptions<S extends Stage> {
   /** What the settings are for. */
   stage: S;
   /** Settings given as flags, which go before the file's: `learning-rate`, `learning_rate` and `--learning-rate` mean the same. */
-  overrides?: Readonly<Record<string, string>>;
+  overrides?: Readonly<Record<string, string | boolean>>;
 }
 
 /**

@@ -26,7 +26,11 @@ export const CONVERTERS: { [S in Stage]: (values: Values, remarks: Remarks) => S
   }),
   eval: (values, remarks) => ({
     stage: "eval",
-    ...common(values as Filled, { ...remarks, dataPath: values.test_data_path!, maxSamples: values.max_eval_samples }),
+    ...common(values as Filled, {
+      ...remarks,
+      dataPath: values.test_data_path!,
+      maxSamples: values.max_eval_samples ?? values.max_samples,
+    }),
     dataname: values.dataname!,
     aspectPath: values.ckpt_path!,
     softPromptPath: values.prefix_ckpt_path!,
@@ -52,9 +56,9 @@ function common(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath" 
 }
 
 function training(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath">): TrainingSettings {
-  const { max_steps: maxSteps } = values as Values;
+  const { max_steps: maxSteps, max_train_samples, max_samples } = values as Values;
   return {
-    ...common(values, { ...rest, maxSamples: (values as Values).max_train_samples }),
+    ...common(values, { ...rest, maxSamples: max_train_samples ?? max_samples }),
     run: {
       epochs: values.num_train_epochs,
       learningRate: values.learning_rate,

@@ -56,7 +56,7 @@ export async function readSettingsFile(path: string): Promise<CheckedFile> {
  * @param flags Values by name: `learning-rate`, `learning_rate` or `--learning-rate`.
  * @param stage The stage that has to use them.
  */
-export function checkFlags(flags: Readonly<Record<string, string>>, stage: Stage): CheckedValues {
+export function checkFlags(flags: Readonly<Record<string, string | boolean>>, stage: Stage): CheckedValues {
   const result: CheckedValues = { values: {}, ignored: [], faults: [] };
   for (const [name, value] of Object.entries(flags)) {
     const key = keyOf(name);
@@ -140,6 +140,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value) ?? String(value);
   return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
 }

@@ -112,6 +112,7 @@ export const KEYS = {
     schema: number("a whole number of at least 1, or -1 for no limit", (n) => Number.isSafeInteger(n) && (n >= 1 || n === -1)),
     stages: TRAIN,
   },
+  max_samples: { schema: whole(1), stages: ALL },
   max_train_samples: { schema: whole(1), stages: TRAIN },
   max_grad_norm: { schema: number("a number of at least 0", (value) => value >= 0), stages: TRAIN },
   adam_beta1: { schema: number("a number from 0 to below 1", (value) => value >= 0 && value < 1), stages: TRAIN },
@@ -132,7 +133,6 @@ export const ALIASES: Readonly<Record<string, Key>> = { soft_prompt_path: "prefi
 /** The key that a name in a file or a flag means: `learning_rate`, `--learning-rate` and `--view-names` alike. */
 export function keyOf(name: string): Key | undefined {
   const plain = name.replace(/^--/, "").replaceAll("-", "_");
-  const key = ALIASES[plain] ?? plain;
-  if (Object.hasOwn(KEYS, key)) return key as Key;
-  return (Object.keys(KEYS) as Key[]).find((known) => known.toLowerCase() === key.toLowerCase());
+  const key = [...Object.keys(KEYS), ...Object.keys(ALIASES)].find((known) => known.toLowerCase() === plain.toLowerCase());
+  return key !== undefined && Object.hasOwn(ALIASES, key) ? ALIASES[key] : key as Key | undefined;
 }

@@ -21,7 +21,7 @@ export interface CommonSettings {
    * part), `test_data_path` in an evaluation (its test part).
    */
   dataPath: string;
-  /** At most this many pictures: `max_train_samples` or `max_eval_samples`. Default: all. */
+  /** At most this many pictures: `max_train_samples` or `max_eval_samples`, or `max_samples` for whichever of them is absent. Default: all. */
   maxSamples?: number;
   /** `feature_cache`: folder in which visual features are kept from run to run. Default: none. */
   featureCache?: string;

@@ -81,7 +81,7 @@ async function answersOfAspects(
   await using store = new FeatureStore(model);
   const test = await loadExamples(dataPath, { split: "test" });
   const samples = await loadAspectSamples(test, { views, prompts: await loadPrompts(promptsPath), seed });
-  return aspectAccuracy(model, { aspects, samples, store });
+  return await aspectAccuracy(model, { aspects, samples, store });
 }
 
 function percent(share: number): string {

@@ -7,10 +7,10 @@ import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import type { Matrix, WeightType } from "./matrix.ts";
 import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, tiledProduct, vectorProduct } from "./product_wgsl.ts";
+import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
 import columnSliceCode from "./column_slice.wgsl" with { type: "text" };
 import weightGradientCode from "./weight_gradient.wgsl" with { type: "text" };
-import weightGradientVec4Code from "./weight_gradient_vec4.wgsl" with { type: "text" };
 
 /** Which kernel computes a product; chosen by shape and adapter when left out. */
 export type ProductVariant = "subgroup" | "tiled" | "vector" | "plain";
@@ -127,12 +127,21 @@ export function linearWeightGradient(plan: Plan, args: LinearWeightGradientArgs)
   const inputs = x.shape[1];
   expectShape(x, [rows, -1]);
   expectShape(dweight, [outputs, inputs]);
-  const four = inputs % 4 === 0 && outputs % 4 === 0;
-  plan.dispatch({ label: "linear weight gradient", code: four ? weightGradientVec4Code : weightGradientCode }, {
-    tensors: { dy, x, dweight },
-    params: { rows, outputs, inputs },
-    workgroups: [Math.ceil(inputs / 32), Math.ceil(outputs / 16)],
-  });
+  if (inputs % 4 === 0 && outputs % 4 === 0) {
+    for (let first = 0; first < rows; first += ROWS_AT_ONCE) {
+      plan.dispatch({ label: "linear weight gradient", code: weightGradient(Math.min(ROWS_AT_ONCE, rows - first)) }, {
+        tensors: { dy, x, dweight },
+        params: { outputs, inputs, first_row: first },
+        workgroups: [Math.ceil(inputs / 128), Math.ceil(outputs / 4 / OUTPUT_STRIP)],
+      });
+    }
+  } else {
+    plan.dispatch({ label: "linear weight gradient", code: weightGradientCode }, {
+      tensors: { dy, x, dweight },
+      params: { rows, outputs, inputs },
+      workgroups: [Math.ceil(inputs / 32), Math.ceil(outputs / 16)],
+    });
+  }
   if (dbias) biasGradient(plan, { dy, dbias });
 }
 

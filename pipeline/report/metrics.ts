@@ -20,9 +20,15 @@ export interface OtherAnswers extends Omit<Proportion, "correct"> {
   answers: { answer: string; count: number }[];
 }
 
-/** Right side of the feelings: positive or negative. An answer that is no category is wrong. */
+/** Categories that are neither positive nor negative, by their nature. */
+const NEUTRAL: readonly string[] = ["surprise"];
+
+/**
+ * Right side of the feelings: positive or negative. Pictures whose label is neither (surprise) are left out; such an answer to another label is
+ * wrong, as is one that is no category.
+ */
 export interface SentimentMetrics {
-  /** All pictures. */
+  /** All pictures with a positive or negative label. */
   accuracy: Proportion;
   /** Pictures with a positive label. */
   positive: Proportion;
@@ -44,7 +50,7 @@ export interface EmotionMetrics extends ClassAverages {
   classes: ClassMetrics[];
   /** Labels against answers. */
   confusion: Confusion;
-  /** Positive against negative; absent where a category is neither (surprise) or all are of one kind. */
+  /** Positive against negative; absent where the kind of a category is not known, or all are of one kind. */
   sentiment?: SentimentMetrics;
 }
 
@@ -110,11 +116,12 @@ function otherAnswers(rows: readonly EmotionRow[], categories: readonly string[]
 }
 
 function sentimentMetrics(rows: readonly EmotionRow[], categories: readonly string[]): SentimentMetrics | undefined {
-  const kinds = new Map(categories.map((category) => [category, Object.hasOwn(SENTIMENT, category) ? SENTIMENT[category] : undefined]));
+  const sided = categories.filter((category) => !NEUTRAL.includes(category));
+  const kinds = new Map(sided.map((category) => [category, Object.hasOwn(SENTIMENT, category) ? SENTIMENT[category] : undefined]));
   const found = new Set(kinds.values());
   if (found.has(undefined) || found.size < 2) return undefined;
   const share = (kind?: string) => {
-    const counted = rows.filter(({ label }) => kind === undefined || kinds.get(label) === kind);
+    const counted = rows.filter(({ label }) => kind === undefined ? kinds.has(label) : kinds.get(label) === kind);
     return proportion(counted.filter(({ prediction, label }) => kinds.get(prediction) === kinds.get(label)).length, counted.length);
   };
   return { accuracy: share(), positive: share("positive"), negative: share("negative") };

@@ -8,7 +8,7 @@ export type { EvaluationReport, ReportedPrediction } from "./evaluation_report.t
 
 /** Options of {@linkcode writeEvaluationReport}. */
 export interface WriteEvaluationReportOptions {
-  /** Name of the files without extension. Default: `evaluation`. */
+  /** Name of the first two files without extension. What stands before `evaluation` in it stands before `predictions.jsonl`, too. Default: `evaluation`. */
   name?: string;
 }
 
@@ -18,10 +18,12 @@ export interface EvaluationReportPaths {
   json: string;
   /** For reading. */
   markdown: string;
+  /** One prediction per line ("JSON Lines"). */
+  predictions: string;
 }
 
 /**
- * Writes an evaluation as `evaluation.json` and `evaluation.md`, each whole or not at all.
+ * Writes an evaluation as `evaluation.json`, `evaluation.md` and `predictions.jsonl`, each whole or not at all.
  *
  * @param dir Folder; made when missing.
  * @param report The evaluation.
@@ -34,8 +36,11 @@ export async function writeEvaluationReport(
   options: WriteEvaluationReportOptions = {},
 ): Promise<EvaluationReportPaths> {
   const { name = "evaluation" } = options;
-  const paths = { json: join(dir, `${name}.json`), markdown: join(dir, `${name}.md`) };
+  const prefix = name.replace(/-?evaluation$/, "");
+  const predictions = join(dir, `${prefix === "" ? "" : `${prefix}-`}predictions.jsonl`);
+  const paths = { json: join(dir, `${name}.json`), markdown: join(dir, `${name}.md`), predictions };
   await writeFileAtomic(paths.json, `${JSON.stringify(report, null, 2)}\n`);
   await writeFileAtomic(paths.markdown, evaluationMarkdown(report));
+  await writeFileAtomic(predictions, report.predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join(""));
   return paths;
 }

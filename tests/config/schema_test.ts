@@ -7,7 +7,7 @@ import { projectPath, withFolder } from "../pipeline/data/support.ts";
 const VIEWS = ["facial_expression", "object", "scene", "human_action", "brightness", "colorfulness"];
 
 /** Loads settings from a text. */
-async function load<S extends Stage>(yaml: string, stage: S, overrides: Record<string, string> = {}) {
+async function load<S extends Stage>(yaml: string, stage: S, overrides: Record<string, string | boolean> = {}) {
   let settings: SettingsByStage[S] | undefined;
   await withFolder({ "settings.yaml": yaml }, async (root) => {
     settings = await loadSettings(join(root, "settings.yaml"), { stage, overrides });
@@ -71,6 +71,9 @@ Deno.test("loadSettings: the project's own files load for their stages; what mea
   assertEquals([second.run.epochs, second.run.learningRate, second.aspectPath], [6, 3e-2, first.outputPath]);
   const third = await loadSettings(demo, { stage: "eval" });
   assertEquals([third.aspectPath, third.softPromptPath, third.dataPath], [first.outputPath, second.outputPath, "demo/emoset"]);
+  const { values: _, ...alone } = await loadSettings(projectPath("config/demo_eval.yaml"), { stage: "eval" });
+  const { values: __, ...inside } = third;
+  assertEquals(alone, inside);
 });
 
 Deno.test("loadSettings: every key of the reference is known", async () => {
@@ -149,6 +152,10 @@ Deno.test("loadSettings: this program's own keys", async () => {
   assertEquals((await load(STAGE1, "stage1", { max_steps: "-1" })).run.maxSteps, undefined);
   assertEquals((await load(STAGE2, "stage2", { layout: "paper" })).layout, "paper");
   assertEquals((await load(EVAL, "eval", { "max-eval-samples": "9" })).maxSamples, 9);
+  for (const [yaml, stage] of [[STAGE1, "stage1"], [STAGE2, "stage2"], [EVAL, "eval"]] as const) {
+    assertEquals((await load(yaml, stage, { "max-samples": "4" })).maxSamples, 4, stage);
+  }
+  assertEquals((await load(STAGE2, "stage2", { "max-samples": "4", "max-train-samples": "3" })).maxSamples, 3);
 });
 
 Deno.test("loadSettings: numbers, switches and lists as text, as PyYAML and command lines have them", async () => {
@@ -175,13 +182,16 @@ Deno.test("loadSettings: the stage's section goes before common, a flag before b
   const yaml = "common: {model_name: m, seed: 1, weight_decay: 0}\nstage1: {aspect_data_path: d, seed: 2}";
   const { seed, adamW } = await load(yaml, "stage1");
   assertEquals([seed, adamW.weightDecay], [2, 0]);
-  for (const name of ["learning-rate", "learning_rate", "--learning-rate"]) {
+  for (const name of ["learning-rate", "learning_rate", "--learning-rate", "LEARNING_RATE"]) {
     assertEquals((await load(STAGE1, "stage1", { [name]: "3e-4" })).run.learningRate, 3e-4, name);
   }
   for (const name of ["view-names", "VIEW_NAMES", "view_names"]) {
     assertEquals((await load(STAGE1, "stage1", { [name]: "scene,object" })).views, ["scene", "object"], name);
   }
-  assertEquals((await load(EVAL, "eval", { "soft-prompt-path": "s.pt" })).softPromptPath, "s.pt");
+  for (const name of ["soft-prompt-path", "SOFT_PROMPT_PATH"]) {
+    assertEquals((await load(EVAL, "eval", { [name]: "s.pt" })).softPromptPath, "s.pt", name);
+  }
+  assertEquals((await load(STAGE1, "stage1", { "gradient-checkpointing": true })).recompute, true);
   assertEquals((await load(STAGE1, "stage1", { bf16: "true" })).ignored, ["bf16"]);
 });
 
@@ -229,10 +239,20 @@ seed: 1
   assert(!message.includes("model_name is missing"), message);
 });
 
+Deno.test("loadSettings: names that every JavaScript object has are unknown ones, too", async () => {
+  assertStringIncludes(await faults(STAGE1, "stage1", { constructor: "1" }), "--constructor is no known flag; did you mean");
+  assertStringIncludes(await faults(`toString: 1\n${STAGE1}`, "stage1"), "toString is no section; did you mean");
+  assertStringIncludes(
+    await faults("stage1: {model_name: m, aspect_data_path: d, valueOf: 1}", "stage1"),
+    "stage1.valueOf is no known setting",
+  );
+});
+
 Deno.test("loadSettings: values out of range", async () => {
   const bad: [string, string][] = [
     ["learning_rate: 0", "learning_rate is 0, expected a number above 0"],
-    ["learning_rate: .inf", "learning_rate is null, expected a number above 0"],
+    ["learning_rate: .inf", "learning_rate is Infinity, expected a number above 0"],
+    ["learning_rate: .nan", "learning_rate is NaN, expected a number above 0"],
     ["num_train_epochs: 1.5", "num_train_epochs is 1.5, expected a whole number of at least 1"],
     ["per_device_train_batch_size: -1", "expected a whole number of at least 1"],
     ["lr_scheduler_type: cosin", "expected one of linear, cosine, constant, constant_with_warmup"],

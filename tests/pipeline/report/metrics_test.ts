@@ -73,9 +73,17 @@ Deno.test("emotionMetrics: positive and negative where every category is one of 
   const two = emotionMetrics(rowsOf("positive>positive negative>positive"), { categories: categoriesOf("Flickr") });
   assertEquals(two.sentiment?.accuracy.value, 0.5);
   assertEquals(emotionMetrics(rowsOf("sad>sad"), { categories: categoriesOf("ArtPhoto") }).sentiment?.accuracy.value, 1);
-  assertEquals(emotionMetrics(rowsOf("joy>joy"), { categories: categoriesOf("Emotion6") }).sentiment, undefined); // surprise is neither
   assertEquals(emotionMetrics(rowsOf("joy>joy"), { categories: ["joy", "awe"] }).sentiment, undefined);
   assertEquals(emotionMetrics(rowsOf("x>x"), { categories: ["x", "constructor"] }).sentiment, undefined);
+});
+
+Deno.test("emotionMetrics: pictures of surprise count neither as positive nor as negative; as an answer it is wrong", () => {
+  const rows = rowsOf("joy>joy joy>surprise fear>anger fear>joy surprise>surprise surprise>joy surprise>else");
+  const { sentiment } = emotionMetrics(rows, { categories: categoriesOf("Emotion6") });
+  assertEquals([sentiment?.accuracy.correct, sentiment?.accuracy.total], [2, 4]);
+  assertEquals([sentiment?.positive.correct, sentiment?.positive.total], [1, 2]);
+  assertEquals([sentiment?.negative.correct, sentiment?.negative.total], [1, 2]);
+  assertEquals(emotionMetrics(rowsOf("joy>joy"), { categories: ["joy", "surprise"] }).sentiment, undefined);
 });
 
 Deno.test("emotionMetrics: no pictures; a label that is no category", () => {

@@ -64,14 +64,19 @@ Deno.test("evaluationMarkdown: nothing wrong, nothing evaluated, many wrong answ
   assert(long.includes("- p19:") && !long.includes("- p20:"));
 });
 
-Deno.test("writeEvaluationReport: JSON holds everything, Markdown beside it, nothing else", async () => {
+Deno.test("writeEvaluationReport: JSON holds everything, Markdown and a line per prediction beside it, nothing else", async () => {
   await withFolder({}, async (root) => {
     const dir = join(root, "new", "folder");
     const paths = await writeEvaluationReport(dir, report);
-    assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name).sort(), ["evaluation.json", "evaluation.md"]);
+    assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name).sort(), ["evaluation.json", "evaluation.md", "predictions.jsonl"]);
     assertEquals(JSON.parse(await Deno.readTextFile(paths.json)), JSON.parse(JSON.stringify(report)));
     assertEquals(await Deno.readTextFile(paths.markdown), evaluationMarkdown(report));
+    const lines = (await Deno.readTextFile(paths.predictions)).trimEnd().split("\n");
+    assertEquals(lines.map((line) => JSON.parse(line)), predictions);
     assertEquals((await writeEvaluationReport(dir, report, { name: "baseline" })).json, join(dir, "baseline.json"));
+    const before = await writeEvaluationReport(dir, { ...report, predictions: [] }, { name: "baseline-evaluation" });
+    assertEquals(before.predictions, join(dir, "baseline-predictions.jsonl"));
+    assertEquals(await Deno.readTextFile(before.predictions), "");
   });
 });
 
