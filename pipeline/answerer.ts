@@ -48,9 +48,19 @@ export class Answerer implements Disposable {
    * @throws {MaspError} when the picture cannot be read or decoded
    */
   async answer(image: string, question: string): Promise<Answer> {
+    return await (await this.begin(image, question)).answer;
+  }
+
+  /**
+   * Begins an answer: when this promise is fulfilled, all its work is submitted, and the next answer can be begun while this one is computed.
+   *
+   * @throws {MaspError} when the picture cannot be read or decoded
+   */
+  async begin(image: string, question: string): Promise<{ answer: Promise<Answer> }> {
     const prompt = await this.#prepare(image, { question });
-    const { tokens: [tokens] } = await this.#generatorNow().generate([prompt]);
-    return { tokens, text: this.#text(tokens) };
+    const answer = this.#generatorNow().generate([prompt]).then(({ tokens: [tokens] }) => ({ tokens, text: this.#text(tokens) }));
+    answer.catch(() => {}); // reported where it is awaited
+    return { answer };
   }
 
   /**

@@ -79,24 +79,27 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
   await using session = openSession(model, options);
   const questions = emotionSamples(examples, { prompts, categories, seed, mode: "test" });
   const predictions: Prediction[] = [];
-  for (const [i, { image, question, label }] of questions.entries()) {
+  const take = ({ text }: Answer, scores?: Record<string, number>) => {
+    const { image, id } = examples[predictions.length];
+    const { label } = questions[predictions.length];
+    const prediction = predictionOf(text);
+    predictions.push({ image, id, label, text, prediction, correct: prediction === label, ...(scores && { scores }) });
+    onPrediction?.(predictions.at(-1)!, { done: predictions.length, total: examples.length });
+  };
+  let before: { answer: Promise<Answer> } | undefined; // read while the next answer is computed
+  for (const [i, { image, question }] of questions.entries()) {
     if (signal?.aborted) break;
     session.answerer.prefetch(...questions.slice(i + 1, i + 4).map((next) => next.image));
-    const { answer, scores } = options.scores
-      ? await scored(session.answerer, { image, question, categories })
-      : { answer: await session.answerer.answer(image, question), scores: undefined };
-    const prediction = predictionOf(answer.text);
-    predictions.push({
-      image,
-      id: examples[i].id,
-      label,
-      text: answer.text,
-      prediction,
-      correct: prediction === label,
-      ...(scores && { scores }),
-    });
-    onPrediction?.(predictions[i], { done: i + 1, total: examples.length });
+    if (options.scores) {
+      const { answer, scores } = await scored(session.answerer, { image, question, categories });
+      take(answer, scores);
+      continue;
+    }
+    const begun = await session.answerer.begin(image, question);
+    if (before) take(await before.answer);
+    before = begun;
   }
+  if (before) take(await before.answer);
   return { metrics: emotionMetrics(predictions, { categories }), predictions };
 }
 

@@ -94,7 +94,7 @@ export async function runStage2(
 /** Result of {@linkcode runEvaluation}. */
 export interface EvaluationOutcome extends Evaluation {
   /** Files that were written. */
-  files: { json: string; markdown: string };
+  files: { json: string; markdown: string; predictions: string };
   /** Seconds for all pictures. */
   seconds: number;
   /** Pictures that were left out. */
@@ -141,8 +141,6 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   const name = baseline ? "baseline-evaluation" : "evaluation";
   const report = { facts, ...evaluation, skipped: skipped.map(({ reason }) => reason) };
   const files = await writeEvaluationReport(settings.outputDir, report, { name });
-  const lines = evaluation.predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join("");
-  await writeFileAtomic(join(settings.outputDir, `${baseline ? "baseline-" : ""}predictions.jsonl`), lines);
   return { ...evaluation, files, seconds, skipped };
 }
 

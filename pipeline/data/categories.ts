@@ -21,10 +21,7 @@ export function categoriesOf(dataname: string): readonly string[] {
   return BY_NAME.get(dataname.trim().toLowerCase()) ?? EIGHT;
 }
 
-/**
- * Which categories are positive and which negative. `surprise` is neither and left out, so no positive/negative accuracy is defined where it is a
- * category.
- */
+/** Which categories are positive and which negative. `surprise` is neither: pictures with that label do not count there. */
 export const SENTIMENT: Readonly<Record<string, "positive" | "negative">> = {
   amusement: "positive",
   awe: "positive",

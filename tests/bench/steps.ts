@@ -1,7 +1,7 @@
 /** Milliseconds of a stage-1 step, a stage-2 step and an evaluated picture; what is created after the first steps. */
 import { type Gpu } from "../../kernels/gpu.ts";
 import { createAspects, VIEWS } from "../../pipeline/aspect_attend.ts";
-import { Answerer } from "../../pipeline/answerer.ts";
+import { evaluate } from "../../pipeline/evaluate.ts";
 import { loadAspectSamples } from "../../pipeline/data/aspect_samples.ts";
 import { categoriesOf } from "../../pipeline/data/categories.ts";
 import { emotionSamples } from "../../pipeline/data/emotion_samples.ts";
@@ -47,20 +47,23 @@ export async function benchSteps(gpu: Gpu, options: BenchOptions): Promise<void>
   await measure(gpu, { name: "stage-2 step", trainable: promptTrainer, samples: epochOrder(questions, { seed: 1, epoch: 0 }), steps });
   if (options.profile) await printProfile(promptTrainer.recentPlans);
 
-  await using fresh = new FeatureStore(model);
-  using test = new PictureInputs(model, { store: fresh, aspects });
-  using answerer = new Answerer(model, { inputs: test, prompt });
-  const asked = emotionSamples(await loadExamples(options.data, { split: "test" }), { prompts, categories, seed: 1, mode: "test" });
+  const test = (await loadExamples(options.data, { split: "test" })).slice(0, 8 + steps);
   const times: number[] = [];
-  const counted = Math.min(asked.length, 8 + steps);
-  for (const { image, question } of asked.slice(0, counted)) {
-    const start = performance.now();
-    await answerer.answer(image, question);
-    times.push(performance.now() - start);
-  }
-  console.log(
-    `evaluated picture: ${median(times.slice(8)).toFixed(1)} ms (from the file to the answer, one at a time; median of ${counted - 8})`,
-  );
+  let last = performance.now();
+  await evaluate(model, {
+    examples: test,
+    prompts,
+    categories,
+    aspects,
+    prompt,
+    seed: 1,
+    onPrediction: () => {
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+    },
+  });
+  console.log(`evaluated picture: ${median(times.slice(8)).toFixed(1)} ms (from the file to the answer; median of ${times.length - 8})`);
 }
 
 async function measure<S>(
@@ -69,7 +72,8 @@ async function measure<S>(
 ): Promise<void> {
   const { name, trainable, samples, steps } = options;
   const run = { epochs: 1, learningRate: 1e-3, samples: samples.length, order: () => samples };
-  let after: { time: number; pipelines: number; bindGroups: number; dispatches: number } | undefined;
+  const before = gpu.counters.dispatches;
+  let after: { pipelines: number; bindGroups: number } | undefined;
   let count = 0;
   const times: number[] = [];
   let last = performance.now();
@@ -79,10 +83,10 @@ async function measure<S>(
     const now = performance.now();
     if (after) times.push((now - last) / 8);
     last = now;
-    if (count >= WARM_UP) after ??= { time: now, ...gpu.counters };
+    if (count >= WARM_UP) after ??= { ...gpu.counters };
   }
   const { pipelines, bindGroups, dispatches } = gpu.counters;
   const made = after ? `${pipelines - after.pipelines} pipelines and ${bindGroups - after.bindGroups} bind groups created meanwhile` : "";
-  const perStep = after ? Math.round((dispatches - after.dispatches) / (count - WARM_UP)) : 0;
+  const perStep = Math.round((dispatches - before) / count);
   console.log(`${name}: ${median(times).toFixed(1)} ms (median over ${times.length} times 8 steps; ${perStep} dispatches a step; ${made})`);
 }
