@@ -4,7 +4,7 @@
  */
 import type { Prompt } from "./qwen2_vl/generate.ts";
 import { NO_ROW } from "./qwen2_vl/language_model.ts";
-import { type ChatTemplate, type Message } from "./text/chat_template.ts";
+import type { ChatTemplate, Message } from "./text/chat_template.ts";
 import { findAnswerSpan, findPictureBlock } from "./text/prompt_tokens.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
 

@@ -1,5 +1,5 @@
 /** The checkpoint's tensors on the GPU: names and shapes as published, streamed in pieces. */
-import { type Gpu } from "../../kernels/gpu.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
 import { createMatrix, destroyMatrix, type Matrix, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "./config.ts";

@@ -1,5 +1,5 @@
 /** Milliseconds of a stage-1 step, a stage-2 step and an evaluated picture; what is created after the first steps. */
-import { type Gpu } from "../../kernels/gpu.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
 import { createAspects, VIEWS } from "../../pipeline/aspect_attend.ts";
 import { evaluate } from "../../pipeline/evaluate.ts";
 import { loadAspectSamples } from "../../pipeline/data/aspect_samples.ts";

@@ -28,7 +28,9 @@ export function parseArgs(args: string[], options: ParseOptions = {}): Record<st
     strict: false,
     tokens: true,
     allowPositionals: true,
-    options: Object.fromEntries([...known].map((name) => [name, { type: boolean.includes(name) ? "boolean" as const : "string" as const }])),
+    options: Object.fromEntries(
+      [...known].map((name) => [name, { type: boolean.includes(name) ? "boolean" as const : "string" as const }]),
+    ),
   });
   for (const token of tokens) {
     if (token.kind === "positional") {

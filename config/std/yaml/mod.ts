@@ -1,5 +1,5 @@
 /** `@std/yaml` over `npm:yaml`: the functions that this project uses, with the original's signatures. */
-import * as yaml from "npm:yaml@^2.8";
+import * as yaml from "yaml";
 
 /** YAML text → value; throws on text that is no YAML. */
 export function parse(content: string): unknown {
