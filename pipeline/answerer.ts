@@ -3,7 +3,8 @@ import { firstRows } from "../kernels/linear/matrix.ts";
 import type { Qwen2Vl } from "./load.ts";
 import { type Chat, maspSequence } from "./masp_sequence.ts";
 import type { PictureInputs } from "./picture_inputs.ts";
-import { Generator, type Prompt } from "./qwen2_vl/generate.ts";
+import { Generator } from "./qwen2_vl/generate.ts";
+import type { Prompt } from "./qwen2_vl/prompt.ts";
 import { mropePositions } from "./qwen2_vl/mrope_positions.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
 

@@ -2,7 +2,7 @@
  * MASP's token sequences: the picture block of a chat replaced by aspect tokens and visual features, prompt rows in their places.
  * Letters: L tokens of a sequence, N visual tokens of the picture, D hidden.
  */
-import type { Prompt } from "./qwen2_vl/generate.ts";
+import type { Prompt } from "./qwen2_vl/prompt.ts";
 import { NO_ROW } from "./qwen2_vl/language_model.ts";
 import type { ChatTemplate, Message } from "./text/chat_template.ts";
 import { findAnswerSpan, findPictureBlock } from "./text/prompt_tokens.ts";

@@ -4,7 +4,7 @@
  */
 import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import type { Prompt } from "./generate.ts";
+import type { Prompt } from "./prompt.ts";
 import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
 import type { Network } from "./network.ts";
 import { layoutSequences } from "./sequence_layout.ts";

@@ -10,7 +10,7 @@ import { Plan } from "../../kernels/plan.ts";
 import { scatterAddRows } from "../../kernels/rows/rows.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { answerLoss } from "../qwen2_vl/answer_loss.ts";
-import type { Prompt } from "../qwen2_vl/generate.ts";
+import type { Prompt } from "../qwen2_vl/prompt.ts";
 import { embedRows, languageModel, languageModelBackward, NO_ROW } from "../qwen2_vl/language_model.ts";
 import type { Network } from "../qwen2_vl/network.ts";
 import { type HeadCaches, withoutHead } from "../qwen2_vl/prompt_head.ts";

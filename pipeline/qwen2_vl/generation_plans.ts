@@ -1,0 +1,192 @@
+/**
+ * The three passes of generation, each a plan: the prompts, one further token of every sequence, and a given continuation.
+ * Letters: R sequences, C rows of the cache.
+ */
+import { argMax } from "../../kernels/arg_max/arg_max.ts";
+import { crossEntropy } from "../../kernels/cross_entropy/cross_entropy.ts";
+import { advanceGeneration, type GenerationState, generationState } from "../../kernels/generation_state/generation_state.ts";
+import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
+import type { Matrix } from "../../kernels/linear/matrix.ts";
+import { Plan } from "../../kernels/plan.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
+import { answerLogits } from "./answer_loss.ts";
+import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
+import type { Network } from "./network.ts";
+import type { Prompt } from "./prompt.ts";
+import type { HeadCaches } from "./prompt_head.ts";
+import type { KeysBefore, SequenceLayout } from "./sequence_layout.ts";
+
+/** What the plans of one generation share. */
+export interface GenerationPlanOptions {
+  /** Rows of the head that count. */
+  head: Matrix;
+  /** Tokens that are generated at most. */
+  maxNewTokens: number;
+  /** Tensors (n, D) that fill rows of the prompts, by name. */
+  sources?: Readonly<Record<string, Tensor>>;
+  /** Sequences. */
+  count: number;
+  /** Keys and values of the head that all prompts share. */
+  before: HeadCaches;
+}
+
+/** The prompts' pass. */
+export class Prefill implements Disposable {
+  /** What runs. */
+  readonly plan: Plan;
+  /** Logits behind each prompt (R, head rows rounded up to a multiple of 4). */
+  readonly logits: Tensor;
+  readonly #inputs: InputBlock<InputSpec>;
+  readonly #sources: string[];
+
+  /** @param options rows: of the pass, a number that {@linkcode roundRows} gives; state: where the first new tokens go */
+  constructor(network: Network, options: GenerationPlanOptions & { rows: number; state: GenerationState }) {
+    const { rows, count, before, head, sources = {}, state } = options;
+    this.#sources = Object.keys(sources);
+    this.plan = new Plan(network.gpu, `prompts of ${rows} rows`);
+    const inputs = inputBlock(this.plan, {
+      ids: { shape: [rows], dtype: "u32" },
+      positions: { shape: [rows, 3], dtype: "u32" },
+      ranges: { shape: [rows, 2], dtype: "u32" },
+      index: { shape: [count], dtype: "u32" },
+      answerPositions: { shape: [count, 3], dtype: "u32" },
+      answerRanges: { shape: [count, 2], dtype: "u32" },
+      ...Object.fromEntries(this.#sources.map((name) => [`source ${name}`, { shape: [rows], dtype: "u32" }])),
+    } as InputSpec);
+    this.#inputs = inputs;
+    const t = inputs.tensors;
+    const others = this.#sources.map((name) => ({ source: sources[name], index: t[`source ${name}`] }));
+    const { hidden } = languageModel(this.plan, {
+      network,
+      x: embedRows(this.plan, { network, ids: t.ids, others }),
+      rows: { positions: t.positions, ranges: t.ranges },
+      answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges },
+      caches: before.caches,
+      cacheStart: before.end,
+    });
+    this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
+    this.plan.copy(answerLogits(this.plan, { hidden, head }), this.logits);
+    const next = argMax(this.plan, { logits: this.logits, vocabulary: head.rows });
+    advanceGeneration(this.plan, { next, state, storeOnly: true });
+  }
+
+  /** Writes what a run reads: ids, positions and ranges of the prompts as they were laid out. */
+  write(prompts: readonly Prompt[], layout: SequenceLayout): void {
+    const [rows] = this.#inputs.tensors.ids.shape;
+    const values: Record<string, Uint32Array> = {
+      ids: new Uint32Array(rows),
+      positions: layout.positions,
+      ranges: layout.ranges,
+      index: layout.answers,
+      answerPositions: layout.answerPositions,
+      answerRanges: layout.answerRanges,
+    };
+    for (const name of this.#sources) values[`source ${name}`] = new Uint32Array(rows).fill(NO_ROW);
+    prompts.forEach(({ ids, rows: filled = {} }, r) => {
+      values.ids.set(ids, layout.starts[r]);
+      for (const name of this.#sources) if (filled[name]) values[`source ${name}`].set(filled[name], layout.starts[r]);
+    });
+    this.#inputs.write(values);
+  }
+
+  /** Frees the plan. */
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
+
+/** One further token of every sequence. */
+export class Decoding implements Disposable {
+  /** What runs; once per token. */
+  readonly plan: Plan;
+  /** Tokens and places of the sequences, on the GPU. */
+  readonly state: GenerationState;
+
+  /** @param network the model */
+  constructor(network: Network, options: GenerationPlanOptions) {
+    const { count, before: { caches }, head, maxNewTokens } = options;
+    this.plan = new Plan(network.gpu, `one token of ${count} sequences`);
+    this.state = generationState(this.plan, { sequences: count, maxNewTokens });
+    const { ids, positions, ranges, cacheRow } = this.state;
+    const { hidden } = languageModel(this.plan, {
+      network,
+      x: embedRows(this.plan, { network, ids }),
+      rows: { positions, ranges },
+      caches,
+      cacheRows: cacheRow,
+    });
+    const next = argMax(this.plan, { logits: answerLogits(this.plan, { hidden, head }), vocabulary: head.rows });
+    advanceGeneration(this.plan, { next, state: this.state });
+  }
+
+  /**
+   * Begins at the first new token.
+   *
+   * @param positions position of each sequence's first new token (R)
+   * @param at where the sequences lie in the caches
+   */
+  write(positions: readonly number[], at: { lengths: readonly number[]; starts: readonly number[]; before: KeysBefore }): void {
+    const { lengths, starts, before } = at;
+    const { gpu } = this.plan;
+    const rows = starts.map((start, r) => before.end + start + lengths[r]);
+    const first = (r: number) => before.end ? before.first : starts[r];
+    gpu.write(this.state.positions, Uint32Array.from(positions.flatMap((p) => [p, p, p])));
+    gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [first(r), row + 1])));
+    gpu.write(this.state.cacheRow, Uint32Array.from(rows));
+    gpu.write(this.state.step, Uint32Array.of(0));
+  }
+
+  /** Frees the plan. */
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
+
+/** Tokens behind a single prompt whose keys and values are in the caches' first rows. */
+export class Continuation implements Disposable {
+  /** What runs. */
+  readonly plan: Plan;
+  /** Sum of -log p of all tokens but the first (1). */
+  readonly loss: Tensor;
+  readonly #inputs;
+  readonly #rows: number;
+
+  /** @param options rows: tokens of the continuation less one */
+  constructor(network: Network, options: { rows: number; head: Matrix; caches: readonly Tensor[] }) {
+    const { rows, head, caches } = options;
+    this.#rows = rows;
+    this.plan = new Plan(network.gpu, `continuation of ${rows} rows`);
+    this.#inputs = inputBlock(this.plan, {
+      ids: { shape: [rows], dtype: "u32" },
+      positions: { shape: [rows, 3], dtype: "u32" },
+      ranges: { shape: [rows, 2], dtype: "u32" },
+      cacheRows: { shape: [rows], dtype: "u32" },
+      targets: { shape: [rows], dtype: "u32" },
+      weights: { shape: [rows], dtype: "f32" },
+    });
+    const { ids, positions, ranges, cacheRows, targets, weights } = this.#inputs.tensors;
+    const x = embedRows(this.plan, { network, ids });
+    const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
+    this.loss = this.plan.persistent([1], { label: "score" });
+    const logits = answerLogits(this.plan, { hidden, head });
+    crossEntropy(this.plan, { logits, targets, weights, vocabulary: head.rows, loss: this.loss });
+  }
+
+  /** @param at first: first row of the prompt in the caches; start, position: row and position of the first given token */
+  write(ids: readonly number[], at: { first: number; start: number; position: number }): void {
+    const rows = Array.from({ length: this.#rows }, (_, i) => i);
+    this.#inputs.write({
+      ids: ids.slice(0, -1),
+      positions: rows.flatMap((i) => [at.position + i, at.position + i, at.position + i]),
+      ranges: rows.flatMap((i) => [at.first, at.start + i + 1]),
+      cacheRows: rows.map((i) => at.start + i),
+      targets: ids.slice(1),
+      weights: rows.map(() => 1),
+    });
+  }
+
+  /** Frees the plan. */
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
