@@ -4,7 +4,9 @@ import { Comparison, type GoldenRow, TOLERANCES } from "./golden/comparison.ts";
 import { openGoldenFolder } from "./golden/golden_folder.ts";
 import { type GoldenContext, pictureCases, qwen2VlCases, tokenizerCases, visionTraceCases } from "./golden/model_cases.ts";
 import { sampleCases } from "./golden/sample_cases.ts";
-import { evaluationCases, fileCases, stage1Cases, stage2Cases } from "./golden/stage_cases.ts";
+import { evaluationCases, fileCases } from "./golden/evaluation_cases.ts";
+import { stage1Cases } from "./golden/stage1_cases.ts";
+import { stage2Cases } from "./golden/stage2_cases.ts";
 import { loadQwen2Vl } from "./load.ts";
 
 export type { GoldenRow } from "./golden/comparison.ts";
