@@ -5,7 +5,7 @@
  * for each aspect of a picture, query vectors and a cross-attention module; stage 2 learns the embedding rows of new prompt tokens; the
  * evaluation asks for the emotion and counts the right answers.
  *
- * ```ts no-eval
+ * ```ts ignore
  * import { categoriesOf, createAspects, createSoftPrompt, evaluate, loadExamples, loadPrompts, loadQwen2Vl, requestGpu, trainAspects, tunePrompt } from "./mod.ts";
  *
  * await using gpu = await requestGpu();
@@ -31,9 +31,13 @@
  *
  * @module
  */
-export { Gpu, GpuError, requestGpu, type RequestGpuOptions } from "./kernels/gpu.ts";
-export { Plan } from "./kernels/plan.ts";
-export { type DType, Tensor } from "./kernels/tensor.ts";
+export { Gpu, type GpuCounters, GpuError, requestGpu, type RequestGpuOptions } from "./kernels/gpu.ts";
+export type { ScratchPool } from "./kernels/arena.ts";
+export type { Kernel, KernelSource } from "./kernels/kernel.ts";
+export type { Matrix } from "./kernels/linear/matrix.ts";
+export { type Dispatch, Plan, type ProfileEntry } from "./kernels/plan.ts";
+export { type DType, type Storage, Tensor } from "./kernels/tensor.ts";
+export type { TensorCopy } from "./kernels/transfer.ts";
 export { MaspError } from "./pipeline/errors.ts";
 export { loadQwen2Vl, type LoadQwen2VlOptions, type Qwen2Vl } from "./pipeline/load.ts";
 export { FeatureStore, type FeatureStoreOptions, type VisualFeatures } from "./pipeline/encode.ts";
@@ -62,3 +66,28 @@ export { loadPrompts, type Prompts } from "./pipeline/data/prompts.ts";
 export { categoriesOf } from "./pipeline/data/categories.ts";
 export { type EmotionMetrics, emotionMetrics, predictionOf } from "./pipeline/report/metrics.ts";
 export { checkGolden, type CheckGoldenOptions, type GoldenRow } from "./pipeline/golden_check.ts";
+// Types that these refer to
+export type { Lifetime } from "./kernels/arena.ts";
+export type { CrossAttentionParameters } from "./kernels/cross_attention/cross_attention.ts";
+export type { KernelBinding } from "./kernels/kernel.ts";
+export type { MatrixBlock, WeightType } from "./kernels/linear/matrix.ts";
+export type { AspectAccuracyOptions } from "./pipeline/aspects/aspect_accuracy.ts";
+export type { AspectSizes, FlatParameters } from "./pipeline/aspects/aspect_modules.ts";
+export type { AspectAttention, AspectParameters } from "./pipeline/checkpoint/aspect_file.ts";
+export type { FeatureStoreCounters } from "./pipeline/encode.ts";
+export type { EvaluationOptions } from "./pipeline/evaluate.ts";
+export type { PromptLayout } from "./pipeline/masp_sequence.ts";
+export type { Qwen2VlConfig, TextConfig, VisionConfig } from "./pipeline/qwen2_vl/config.ts";
+export type { Network, RotaryTensors } from "./pipeline/qwen2_vl/network.ts";
+export type { Picture } from "./pipeline/qwen2_vl/preprocess/picture.ts";
+export type { PictureProcessor, PictureProcessorConfig, ProcessedPicture } from "./pipeline/qwen2_vl/preprocess/preprocess.ts";
+export type { PicturePatches, VisionTower } from "./pipeline/qwen2_vl/vision_tower.ts";
+export type { DecoderLayerWeights, Qwen2VlWeights, VisionBlockWeights } from "./pipeline/qwen2_vl/weights.ts";
+export type { ClassAverages, ClassMetrics, Confusion } from "./pipeline/report/confusion.ts";
+export type { EmotionMetricsOptions, EmotionRow, OtherAnswers, SentimentMetrics } from "./pipeline/report/metrics.ts";
+export type { Proportion } from "./pipeline/report/proportion.ts";
+export type { ChatTemplate, Message, MessagePart, RenderOptions } from "./pipeline/text/chat_template.ts";
+export type { DecodeOptions, Tokenizer } from "./pipeline/text/tokenizer.ts";
+export type { AdamWSettings } from "./pipeline/train/adamw_settings.ts";
+export type { AspectSample } from "./pipeline/data/aspect_samples.ts";
+export type { ScheduleType } from "./pipeline/train/schedule.ts";

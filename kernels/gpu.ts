@@ -10,6 +10,7 @@ import { ScratchPool } from "./arena.ts";
 
 /** Something went wrong on the GPU: no adapter, out of memory, a lost device, a shader that does not compile. */
 export class GpuError extends Error {
+  /** The class's name. */
   override name = "GpuError";
 }
 

@@ -22,6 +22,8 @@ export class Storage {
   buffer?: GPUBuffer;
 
   /**
+   * Memory that is made when it is first used.
+   *
    * @param bytes size
    * @param label name in error messages
    * @param scratch whether a plan decides where it lies and for how long
@@ -32,6 +34,8 @@ export class Storage {
 /** A shape and a number type over a storage. */
 export class Tensor {
   /**
+   * A view of a storage.
+   *
    * @param storage the memory
    * @param shape dimensions, outermost first
    * @param dtype number type

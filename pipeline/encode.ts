@@ -54,7 +54,7 @@ export class FeatureStore implements AsyncDisposable {
   readonly #writes = new Set<Promise<void>>();
   #bytes = 0;
 
-  /** @param model the model whose vision tower encodes */
+  /** An empty store of features that the model's vision tower makes. */
   constructor(model: Qwen2Vl, options: FeatureStoreOptions = {}) {
     this.#model = model;
     this.#options = options;

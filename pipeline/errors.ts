@@ -3,5 +3,6 @@
  * The tasks print the message alone (no stack) and exit with status 1.
  */
 export class MaspError extends Error {
+  /** The class's name. */
   override name = "MaspError";
 }

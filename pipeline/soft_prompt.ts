@@ -20,6 +20,8 @@ export class SoftPrompt implements Disposable {
   readonly #model: Qwen2Vl;
 
   /**
+   * A prompt of given rows.
+   *
    * @param model the model; its tokenizer learns the tokens
    * @param parts the rows (n, D), which belong to the prompt from now on, and where they stand in a chat
    */

@@ -15,8 +15,11 @@ export interface RotaryTensors {
 
 /** Everything that a forward pass needs. */
 export interface Network extends Disposable {
+  /** Where the weights lie. */
   readonly gpu: Gpu;
+  /** Sizes and ids. */
   readonly config: Qwen2VlConfig;
+  /** The checkpoint's tensors. */
   readonly weights: Qwen2VlWeights;
   /** Of the language model. */
   readonly rotary: RotaryTensors;

@@ -86,7 +86,7 @@ export class VisionTower implements Disposable {
   readonly #network: Network;
   readonly #plans = new PlanCache<VisionPlan>(16);
 
-  /** @param network the network whose tower it is */
+  /** The tower of a network. */
   constructor(network: Network) {
     this.#network = network;
   }

@@ -9,11 +9,13 @@ import { convertNumbers, toFloats } from "./convert_numbers.ts";
 export interface DecoderLayerWeights {
   /** (D) */
   readonly inputNorm: Tensor;
-  /** (E, D) and (E) */
+  /** (E, D) */
   readonly query: Matrix;
+  /** (E) */
   readonly queryBias: Tensor;
-  /** Keys over values: (2·KV, D) and (2·KV) */
+  /** Keys over values: (2·KV, D) */
   readonly keyValue: Matrix;
+  /** (2·KV) */
   readonly keyValueBias: Tensor;
   /** (D, E) */
   readonly output: Matrix;
@@ -25,19 +27,31 @@ export interface DecoderLayerWeights {
   readonly down: Matrix;
 }
 
-/** Weights of a vision block. */
+/** Weights of a vision block. H: hidden size of the tower, M: of its MLP. */
 export interface VisionBlockWeights {
+  /** (H) */
   readonly norm1: Tensor;
+  /** (H) */
   readonly norm1Bias: Tensor;
+  /** Queries over keys over values: (3·H, H) */
   readonly qkv: Matrix;
+  /** (3·H) */
   readonly qkvBias: Tensor;
+  /** (H, H) */
   readonly projection: Matrix;
+  /** (H) */
   readonly projectionBias: Tensor;
+  /** (H) */
   readonly norm2: Tensor;
+  /** (H) */
   readonly norm2Bias: Tensor;
+  /** (M, H) */
   readonly fc1: Matrix;
+  /** (M) */
   readonly fc1Bias: Tensor;
+  /** (H, M) */
   readonly fc2: Matrix;
+  /** (H) */
   readonly fc2Bias: Tensor;
 }
 
@@ -45,6 +59,7 @@ export interface VisionBlockWeights {
 export interface Qwen2VlWeights {
   /** (V, D) */
   readonly embedding: Matrix;
+  /** The language model's layers in order. */
   readonly layers: readonly DecoderLayerWeights[];
   /** (D) */
   readonly norm: Tensor;
@@ -52,7 +67,9 @@ export interface Qwen2VlWeights {
   readonly head: Matrix;
   /** (vision hidden, channels · patch²): the two frames' weights added, since a picture stands in both */
   readonly patchEmbedding: Matrix;
+  /** The tower's blocks in order. */
   readonly blocks: readonly VisionBlockWeights[];
+  /** Four neighbouring patches side by side → a visual token. */
   readonly merger: {
     readonly norm: Tensor;
     readonly normBias: Tensor;

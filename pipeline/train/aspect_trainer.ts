@@ -9,6 +9,7 @@ import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { AspectModules } from "../aspects/aspect_modules.ts";
 import type { TensorData } from "../checkpoint/tensor_data.ts";
+import type { AspectSample } from "../data/aspect_samples.ts";
 import type { FeatureStore } from "../encode.ts";
 import type { Qwen2Vl } from "../load.ts";
 import { maspSequence } from "../masp_sequence.ts";
@@ -17,18 +18,6 @@ import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
 import { ParameterGroup } from "./parameter_group.ts";
 import { passSize, TrainingPass, withoutFirst } from "./training_pass.ts";
 import type { Trainable } from "./training_run.ts";
-
-/** A picture with a question about one view and its answer. */
-export interface AspectSample {
-  /** Path of the picture. */
-  image: string;
-  /** The view. */
-  view: string;
-  /** Question. */
-  question: string;
-  /** Answer. */
-  label: string;
-}
 
 /** Options of {@linkcode AspectTrainer}. */
 export interface AspectTrainerOptions {
