@@ -3,13 +3,7 @@
 @group(0) @binding(5) var<storage, read> bias: array<Element>; // (elements)
 @group(0) @binding(6) var<storage, read_write> y: array<Element>; // (rows, elements)
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let place = place_of(group, groups, local);
+fn work_on(place: Place, local: u32) {
   var values = Element();
   for (var c = place.lane; c < place.end; c += LANES) {
     values += take(place.begin + c);

@@ -4,13 +4,7 @@
 @group(0) @binding(3) var<storage, read> dy: array<Element>; // (rows, elements)
 @group(0) @binding(4) var<storage, read_write> dx: array<Element>; // (rows, elements)
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let place = place_of(group, groups, local);
+fn work_on(place: Place, local: u32) {
   var squares = Element();
   var products = Element();
   for (var c = place.lane; c < place.end; c += LANES) {

@@ -1,4 +1,4 @@
-// Which row an invocation works on, and which elements of it: LANES invocations share a row.
+// Which row an invocation works on, and which elements of it: LANES invocations share a row, and call `work_on` together.
 const WORKGROUP: u32 = 64u;
 const LANES: u32 = 1u;
 
@@ -16,7 +16,12 @@ struct Place {
   end: u32, // elements of the row; 0 for rows past the last (without an early return: all invocations have to reach the barriers)
 }
 
-fn place_of(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
   let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
-  return Place(row * params.elements, local % LANES, select(0u, params.elements, row < params.rows));
+  work_on(Place(row * params.elements, local % LANES, select(0u, params.elements, row < params.rows)), local);
 }

@@ -9,16 +9,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> index: array<u32>; // (T)
 @group(0) @binding(2) var<storage, read_write> y: array<Element>; // (T, elements)
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = place_of(group, groups, local);
-  if (i >= params.count) {
-    return;
-  }
+fn each(i: u32) {
   let t = i / params.elements;
   let row = index[t] - params.first; // below the first row it wraps around to a large number
   if (row < params.rows) {

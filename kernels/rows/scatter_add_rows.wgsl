@@ -14,16 +14,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> dy: array<Element>; // (T, elements)
 @group(0) @binding(3) var<storage, read_write> y: array<Element>; // (rows, elements)
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = place_of(group, groups, local);
-  if (i >= params.count) {
-    return;
-  }
+fn each(i: u32) {
   let column = i % params.elements;
   let first = (i / params.elements) * params.rows_each;
   let rows = min(params.rows_each, params.rows - first);

@@ -6,17 +6,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Element>; // (rows, elements)
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = place_of(group, groups, local);
-  if (i < params.count) {
-    let pair = load(i);
-    let s = sigmoid(pair.gate);
-    let dgate = dy[i] * pair.up * s * (Element(1.0) + pair.gate * (Element(1.0) - s));
-    store(i, GateUp(dgate, dy[i] * pair.gate * s));
-  }
+fn each(i: u32) {
+  let pair = load(i);
+  let s = sigmoid(pair.gate);
+  let dgate = dy[i] * pair.up * s * (Element(1.0) + pair.gate * (Element(1.0) - s));
+  store(i, GateUp(dgate, dy[i] * pair.gate * s));
 }

@@ -1,5 +1,6 @@
 /** Safetensors files: headers read at once, tensors only when asked for. */
 import { MaspError } from "../errors.ts";
+import { openFile } from "./open_file.ts";
 import { writeAll, writeAtomically } from "./atomic_write.ts";
 import { damaged, LENGTH_BYTES, MAX_HEADER_BYTES, parseSafetensorsHeader, type SafetensorsEntry } from "./safetensors_header.ts";
 import { bytesOf, DTYPE_BYTES, elementCount, showShape, type TensorData, typedArray } from "./tensor_data.ts";
@@ -129,15 +130,7 @@ export class SafetensorsFile implements Disposable {
  * @throws {MaspError} When the file is missing, truncated, or its header is wrong; names the file, what was found and what was expected.
  */
 export function openSafetensors(path: string): SafetensorsFile {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "the file is missing"
-      : `the file cannot be opened (${(cause as Error).message})`;
-    throw new MaspError(`Cannot load "${path}": ${reason}; check the path`, { cause });
-  }
+  const file = openFile(path);
   try {
     return new SafetensorsFile(path, file);
   } catch (cause) {

@@ -2,6 +2,7 @@
 import { crc32 } from "node:zlib";
 import type { FileEntry } from "@zip.js/zip.js";
 import { MaspError } from "../errors.ts";
+import { openFile } from "./open_file.ts";
 
 /** An open `torch.save` file; {@linkcode openTorchArchive} makes one. */
 export class TorchArchive implements Disposable {
@@ -81,15 +82,7 @@ const LOCAL_HEADER = 0x04034b50;
  * @throws {MaspError} When the file is missing, is no zip file, is in PyTorch's form before 1.6, or is truncated.
  */
 export async function openTorchArchive(path: string): Promise<TorchArchive> {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound
-      ? "the file is missing"
-      : `the file cannot be opened (${(cause as Error).message})`;
-    throw new MaspError(`Cannot load "${path}": ${reason}; check the path`, { cause });
-  }
+  const file = openFile(path);
   try {
     checkBeginning(path, file);
     return new TorchArchive(path, file, await listEntries(path, file));

@@ -1,6 +1,8 @@
 /** What the kernel tests share: one device, random numbers, error measures, finite differences. */
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 
+export { relativeError } from "../../pipeline/golden/comparison.ts";
+
 let shared: Promise<Gpu> | undefined;
 
 /** The device of this test file. */
@@ -25,19 +27,6 @@ export function randomFloats(count: number, seed: number, options: { scale?: num
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
   return Float32Array.from({ length: count }, () => mean + scale * (next() + next() + next() + next() - 2) * Math.sqrt(3));
-}
-
-/** Norm of the difference over the norm of the expected values; infinite when anything is not finite or the lengths differ. */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) return Infinity;
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (actual[i] - expected[i]) ** 2;
-    norm += expected[i] ** 2;
-  }
-  const error = Math.sqrt(difference) / Math.max(Math.sqrt(norm), 1e-30);
-  return Number.isFinite(error) ? error : Infinity;
 }
 
 /** Gradient of `sum(f(x) · dy)` with respect to x by central differences in f64. */
