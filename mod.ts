@@ -60,7 +60,7 @@ export {
   type TunePromptOptions,
 } from "./pipeline/prompt_tune.ts";
 export { evaluate, type EvaluateOptions, type Evaluation, type PictureReading, predict, type Prediction } from "./pipeline/evaluate.ts";
-export { type TrainingOptions, type TrainingStep } from "./pipeline/train/training_run.ts";
+export { type TrainingBeginning, type TrainingOptions, type TrainingStep } from "./pipeline/train/training_run.ts";
 export { type Example, loadExamples, type LoadExamplesOptions, type Split } from "./pipeline/data/examples.ts";
 export { loadPrompts, type Prompts } from "./pipeline/data/prompts.ts";
 export { categoriesOf } from "./pipeline/data/categories.ts";

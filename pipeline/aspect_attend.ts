@@ -12,6 +12,7 @@ import { MaspError } from "./errors.ts";
 import type { Qwen2Vl } from "./load.ts";
 import type { AdamWSettings } from "./train/adamw_settings.ts";
 import { AspectTrainer } from "./train/aspect_trainer.ts";
+import { samplesFingerprint } from "./train/fingerprint.ts";
 import { train, type TrainingOptions, type TrainingStep } from "./train/training_run.ts";
 
 /** The paper's views, in its order. */
@@ -83,7 +84,17 @@ export async function* trainAspects(model: Qwen2Vl, aspects: AspectModules, opti
     epochs: 3,
     learningRate: 1e-5,
     ...training,
-    identity: { stage: 1, seed, views: aspects.views, adamW, ...training.identity },
+    identity: {
+      stage: 1,
+      model: model.visionId,
+      weights: model.network.weights.embedding.blocks[0].tensor.dtype,
+      seed,
+      views: aspects.views,
+      tokens: aspects.tokens,
+      adamW,
+      "pictures, questions and answers": samplesFingerprint(samples),
+      ...training.identity,
+    },
     samples: samples.length,
     order: (epoch) => epochOrder(samples, { seed, epoch }),
   });

@@ -9,6 +9,7 @@ import type { Qwen2Vl } from "./load.ts";
 import { PictureInputs } from "./picture_inputs.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
 import type { AdamWSettings } from "./train/adamw_settings.ts";
+import { fingerprint, samplesFingerprint } from "./train/fingerprint.ts";
 import { PromptTrainer } from "./train/prompt_trainer.ts";
 import { train, type TrainingOptions, type TrainingStep } from "./train/training_run.ts";
 
@@ -56,15 +57,24 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
     ...training,
     identity: {
       stage: 2,
+      model: model.visionId,
+      weights: model.network.weights.embedding.blocks[0].tensor.dtype,
       seed,
       categories,
       tokens: prompt.tokens.length,
       layout: prompt.layout,
       views: aspects?.views,
+      "aspect modules": aspects && await queriesFingerprint(model, aspects),
       adamW,
+      "pictures, questions and answers": samplesFingerprint(samples),
       ...training.identity,
     },
     samples: samples.length,
     order: (epoch) => epochOrder(samples, { seed, epoch }),
   });
+}
+
+/** Tells aspect modules apart by their query vectors, which every training moves. */
+async function queriesFingerprint({ gpu }: Qwen2Vl, aspects: AspectModules): Promise<string> {
+  return fingerprint(await gpu.read(...aspects.views.map((view) => aspects.sections(aspects.parameters(view)).queries)));
 }

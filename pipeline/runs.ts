@@ -191,12 +191,11 @@ async function followTraining(
   start: (training: TrainingOptions) => AsyncGenerator<TrainingStep>,
 ): Promise<Omit<TrainingOutcome, "skipped">> {
   const checkpointDir = join(settings.outputDir, "checkpoints");
-  if (!options.resume) await clearRunStates(checkpointDir);
-  await writeFileAtomic(join(settings.outputDir, "settings.yaml"), settingsYaml(settings));
   using resources = new DisposableStack();
   let log: Awaited<ReturnType<typeof openMetricsLog>> | undefined;
   let steps = 0;
   let total = 0;
+  let window: number[] = []; // losses since the latest line
   const training: TrainingOptions = {
     ...settings.run,
     saveEvery: settings.saveEvery,
@@ -204,14 +203,17 @@ async function followTraining(
     resume: options.resume,
     signal: options.signal,
     onWarning: options.onNotice,
-    onBegin: async (step, totalSteps) => {
+    notes: () => window,
+    onBegin: async ({ step, totalSteps, notes }) => { // nothing in the folder changes before
       [steps, total] = [step, Math.min(totalSteps, settings.run.maxSteps ?? Infinity)];
+      if (Array.isArray(notes)) window = notes.filter((loss) => typeof loss === "number");
+      if (!options.resume) await clearRunStates(checkpointDir);
+      await writeFileAtomic(join(settings.outputDir, "settings.yaml"), settingsYaml(settings));
       const keepThrough = options.resume ? step - 1 : undefined;
       log = resources.use(await openMetricsLog(join(settings.outputDir, "metrics.jsonl"), { keepThrough }));
       if (step > 0) options.onNotice?.(`Going on from the checkpoint of step ${step} of ${totalSteps}.`);
     },
   };
-  let window: number[] = [];
   for await (const step of start(training)) {
     steps = step.step + 1;
     window.push(step.loss);
@@ -223,5 +225,5 @@ async function followTraining(
     }
     options.onStep?.(step);
   }
-  return { finished: steps === total, steps, outputPath: settings.outputPath };
+  return { finished: steps >= total, steps, outputPath: settings.outputPath };
 }

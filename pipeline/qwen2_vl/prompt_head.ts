@@ -75,8 +75,9 @@ export class PromptHead implements Disposable {
           (_, i) => gpu.tensor([Math.ceil(capacity / 64) * 64, width], { label: label(i) }),
         );
       }
-      if (larger || end !== this.#end) this.#generation++;
-      [this.#ids, this.#first, this.#end] = [key, end - ids.length, end];
+      const first = end - ids.length;
+      if (larger || end !== this.#end || first !== this.#first) this.#generation++;
+      [this.#ids, this.#first, this.#end] = [key, first, end];
       if (ids.length) this.#compute(Uint32Array.from(ids));
     }
     return { caches: this.#caches, first: this.#first, end: this.#end, generation: this.#generation };

@@ -52,10 +52,22 @@ export interface TrainingOptions {
   signal?: AbortSignal;
   /** Told of damaged checkpoints that were passed over. */
   onWarning?: (text: string) => void;
-  /** Told the step that the run begins with (0, or that of the checkpoint) and the number of steps, before the first one. */
-  onBegin?: (step: number, totalSteps: number) => void | Promise<void>;
+  /** Gives what a checkpoint shall hold beside the training's own state: anything that JSON can hold. */
+  notes?: () => unknown;
+  /** Told where the run begins, before its first step. */
+  onBegin?: (beginning: TrainingBeginning) => void | Promise<void>;
   /** Told the step of every checkpoint that was written. */
   onSave?: (step: number) => void;
+}
+
+/** Where a run begins. */
+export interface TrainingBeginning {
+  /** 0, or the step of the checkpoint that it goes on from. */
+  step: number;
+  /** Steps of the whole run. */
+  totalSteps: number;
+  /** What `notes` gave for that checkpoint. */
+  notes?: unknown;
 }
 
 /** A finished step. */
@@ -94,9 +106,11 @@ export async function* train<S>(
   const lastStep = Math.min(totalSteps, options.maxSteps ?? Infinity);
   const schedule = { learningRate: options.learningRate, totalSteps, warmupRatio: options.warmupRatio ?? 0, type: options.schedule };
   const identity = JSON.stringify({ ...options.identity, totalSteps, perStep, schedule });
-  let step = options.resume && checkpointDir ? await resume(trainable, { dir: checkpointDir, identity, onWarning: options.onWarning }) : 0;
+  const { onWarning } = options;
+  const begin = options.resume && checkpointDir ? await resume(trainable, { dir: checkpointDir, identity, onWarning }) : { step: 0 };
+  let { step } = begin;
   let saved = step;
-  await options.onBegin?.(step, totalSteps);
+  await options.onBegin?.({ ...begin, totalSteps });
   const saveEvery = options.saveEvery === "epoch" ? stepsPerEpoch : options.saveEvery ?? 0;
   let pending: PendingStep[] = [];
   using history = new History(trainable.gpu, READ_EVERY * (perStep + 1));
@@ -112,7 +126,8 @@ export async function* train<S>(
         const loss = losses.reduce((sum, at) => sum + numbers[at], 0);
         const done = { ...rest, totalSteps, loss, gradientNorm: numbers[norm] };
         if (!Number.isFinite(loss) || !Number.isFinite(done.gradientNorm)) {
-          throw notFinite(done, checkpointDir && saved > 0 ? saved : undefined);
+          const what = Number.isFinite(loss) ? `norm of the gradient is ${done.gradientNorm}` : `loss is ${loss}`;
+          throw notFinite(`${what} at step ${done.step}`, { saved, learningRate: done.learningRate });
         }
         return done;
       })
@@ -122,7 +137,10 @@ export async function* train<S>(
   };
   const save = async () => {
     if (!checkpointDir || saved === step) return;
-    await saveRunState(checkpointDir, { step, tensors: await trainable.state(), info: { identity } });
+    const tensors = await trainable.state();
+    const wrong = Object.keys(tensors).find((name) => !allFinite(tensors[name]));
+    if (wrong) throw notFinite(`tensor "${wrong}" holds a number that is not finite after step ${step - 1}`, { saved });
+    await saveRunState(checkpointDir, { step, tensors, info: { identity, notes: options.notes?.() } });
     saved = step;
     options.onSave?.(step);
   };
@@ -157,22 +175,29 @@ interface PendingStep extends Pick<TrainingStep, "step" | "learningRate" | "epoc
   norm: number;
 }
 
-function notFinite(done: TrainingStep, saved: number | undefined): MaspError {
-  const what = Number.isFinite(done.loss) ? `norm of the gradient is ${done.gradientNorm}` : `loss is ${done.loss}`;
-  const left = saved === undefined ? "No checkpoint had been written yet." : `The checkpoint of step ${saved} is in place.`;
-  return new MaspError(
-    `Training stopped: the ${what} at step ${done.step}. ${left} Try a lower learning rate (this step's was ${done.learningRate}) or a longer warm-up.`,
-  );
+function notFinite(what: string, options: { saved: number; learningRate?: number }): MaspError {
+  const { saved, learningRate } = options;
+  const left = saved === 0 ? "No checkpoint had been written yet." : `The checkpoint of step ${saved} is in place.`;
+  const rate = learningRate === undefined ? "" : ` (this step's was ${learningRate})`;
+  return new MaspError(`Training stopped: the ${what}. ${left} Try a lower learning rate${rate} or a longer warm-up.`);
+}
+
+/** Whether an f32 tensor holds only finite numbers (others are whole numbers). */
+function allFinite({ data }: TensorData): boolean {
+  let sum = 0;
+  if (data instanceof Float32Array) { for (let i = 0; i < data.length; i++) sum += 0 * data[i]; // 0 · NaN and 0 · Infinity are NaN
+   }
+  return sum === 0;
 }
 
 async function resume<S>(
   trainable: Trainable<S>,
   options: { dir: string; identity: string; onWarning?: (text: string) => void },
-): Promise<number> {
+): Promise<{ step: number; notes?: unknown }> {
   const { state, warnings } = await loadLatestRunState(options.dir);
   for (const warning of warnings) options.onWarning?.(warning);
-  if (!state) return 0;
-  const { identity } = (state.info ?? {}) as { identity?: string };
+  if (!state) return { step: 0 };
+  const { identity, notes } = (state.info ?? {}) as { identity?: string; notes?: unknown };
   if (identity !== options.identity) {
     throw new MaspError(
       `Cannot go on from the checkpoint of step ${state.step} in "${options.dir}": it was made with other settings (${
@@ -182,7 +207,7 @@ async function resume<S>(
     );
   }
   trainable.restore(state.tensors);
-  return state.step;
+  return { step: state.step, notes };
 }
 
 function difference(found: string | undefined, wanted: string): string {

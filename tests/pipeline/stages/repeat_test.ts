@@ -60,7 +60,9 @@ modelTest("stage 1: a step changes its sample's view alone", async (model) => {
   using fresh = createAspects(model, { seed: 1 });
   const before = await fresh.read();
   const changed = before.views.filter((view) => {
-    const parts = ({ queries, attention }: AspectParameters) => [queries.get(view)!, ...Object.values(attention.get(view)!)];
+    const parts = (
+      { queries, attention }: AspectParameters,
+    ) => [queries.get(view)!, ...(Object.values(attention.get(view)!) as Float32Array[])];
     const [old, now] = [parts(before), parts(aspects)];
     return old.some((values, i) => values.some((value, k) => value !== now[i][k]));
   });

@@ -1,0 +1,18 @@
+/** Short numbers that tell whether two runs learn from the same things. */
+import { createHash } from "node:crypto";
+import { basename } from "@std/path";
+
+/** The first 16 hexadecimal digits of the SHA-256 of all parts, in order. */
+export function fingerprint(parts: Iterable<Uint8Array | string>): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** Fingerprint of samples: file names (without folders, so that a data set may be moved), views, questions and answers, in order. */
+export function samplesFingerprint(samples: Iterable<{ image: string; view?: string; question: string; label: string }>): string {
+  function* lines() {
+    for (const { image, view, question, label } of samples) yield `${JSON.stringify([basename(image), view, question, label])}\n`;
+  }
+  return fingerprint(lines());
+}

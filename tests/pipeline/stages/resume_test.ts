@@ -1,0 +1,85 @@
+/** A run that was interrupted goes on to the same files, bit for bit. */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import type { Gpu } from "../../../kernels/gpu.ts";
+import { savedSteps } from "../../../pipeline/checkpoint/run_state.ts";
+import { MaspError } from "../../../pipeline/errors.ts";
+import { readMetrics } from "../../../pipeline/report/metrics_log.ts";
+import { type RunHooks, runStage1, runStage2 } from "../../../pipeline/runs.ts";
+import { runSettings } from "./run_settings.ts";
+import { deviceTest, temporaryFolder } from "./support.ts";
+
+type Flags = Record<string, string>;
+type Run = (gpu: Gpu, flags: Flags & { output_dir: string }, options?: RunHooks & { resume?: boolean }) => ReturnType<typeof runStage1>;
+
+/** Hooks that stop a run behind a step. */
+function stopAfter(last: number): RunHooks {
+  const controller = new AbortController();
+  return { signal: controller.signal, onStep: ({ step }) => step === last && controller.abort() };
+}
+
+const stage1: Run = async (gpu, flags, options) => runStage1(gpu, await runSettings("stage1", { max_steps: "12", ...flags }), options);
+
+function stage2(aspects: string): Run {
+  return async (gpu, flags, options) =>
+    runStage2(gpu, await runSettings("stage2", { max_steps: "12", ckpt_path: aspects, ...flags }), options);
+}
+
+async function checkResume(gpu: Gpu, run: Run, options: { dir: string; flags?: Flags }): Promise<void> {
+  const { dir, flags = {} } = options;
+  const whole = await run(gpu, { ...flags, output_dir: join(dir, "whole") });
+  assertEquals([whole.finished, whole.steps], [true, 12]);
+  const output_dir = join(dir, "parts");
+  const stopped = await run(gpu, { ...flags, output_dir }, stopAfter(3));
+  assertEquals(stopped.finished, false);
+  assert(stopped.steps > 3 && stopped.steps < 12, `stopped after ${stopped.steps} steps`);
+  assertEquals((await savedSteps(join(output_dir, "checkpoints")))[0], stopped.steps);
+  await assertRejects(() => Deno.stat(stopped.outputPath), Deno.errors.NotFound);
+  await Deno.writeTextFile(join(output_dir, "checkpoints", ".checkpoint-8.safetensors.tmp-0123abcd"), "half a checkpoint");
+  await Deno.writeTextFile(join(output_dir, "checkpoints", "checkpoint-11.safetensors"), "half a checkpoint, renamed");
+  const notices: string[] = [];
+  const resumed = await run(gpu, { ...flags, output_dir }, { resume: true, onNotice: (text) => notices.push(text) });
+  assertEquals([resumed.finished, resumed.steps], [true, 12]);
+  assert(notices.some((text) => text.includes("damaged checkpoint") && text.includes("checkpoint-11")), notices.join("\n"));
+  assert(notices.some((text) => text.includes(`step ${stopped.steps} of`)), notices.join("\n"));
+  assertEquals(await Deno.readFile(resumed.outputPath), await Deno.readFile(whole.outputPath));
+  const lines = await readMetrics(join(output_dir, "metrics.jsonl"));
+  assertEquals(lines.map(({ step }) => step), [2, 5, 8, 11]);
+  assertEquals(lines, await readMetrics(join(dir, "whole", "metrics.jsonl")));
+}
+
+deviceTest("resume: stage 1 and stage 2 go on to the same files after a stop", async (gpu) => {
+  using dir = temporaryFolder();
+  await checkResume(gpu, stage1, { dir: dir.file("stage1"), flags: { optim: "adamw_8bit" } });
+  const aspects = dir.file("stage1", "whole", "aspect.safetensors");
+  await checkResume(gpu, stage2(aspects), { dir: dir.file("stage2") });
+});
+
+deviceTest("resume: other settings are an error that names them, and nothing is touched", async (gpu) => {
+  using dir = temporaryFolder();
+  const output_dir = dir.path;
+  await stage1(gpu, { output_dir, max_steps: "2", num_train_epochs: "1" });
+  const files = async () => {
+    const names = ["settings.yaml", "metrics.jsonl", "aspect.safetensors", "checkpoints/checkpoint-2.safetensors"];
+    return await Promise.all(names.map((name) => Deno.readFile(dir.file(name))));
+  };
+  const before = await files();
+  const changed: [Flags, RegExp][] = [
+    [{ learning_rate: "1e-4" }, /"learningRate":0.001.* there, .*"learningRate":0.0001.* now/],
+    [{ seed: "2" }, /seed: 1 there, 2 now/],
+    [{ VIEW_NAMES: "scene,object" }, /views: .* there, \["scene","object"\] now/],
+    [{ num_view_tokens: "3" }, /tokens: 5 there, 3 now/],
+    [{ max_train_samples: "7" }, /pictures, questions and answers: /],
+    [{ weights: "f16" }, /weights: "f32" there, "f16" now/],
+    [{ optim: "adamw_8bit" }, /adamW: .*"eightBit":false.* there, .*"eightBit":true.* now/],
+  ];
+  for (const [flags, expected] of changed) {
+    const again = () => stage1(gpu, { output_dir, max_steps: "4", num_train_epochs: "1", ...flags }, { resume: true });
+    const { message } = await assertRejects(again, MaspError, "Cannot go on from the checkpoint of step 2");
+    assertMatch(message, expected);
+    assertMatch(message, /leave out --resume to start again/);
+    assertEquals(await files(), before);
+  }
+  const more = await stage1(gpu, { output_dir, max_steps: "4", num_train_epochs: "1" }, { resume: true });
+  assertEquals([more.finished, more.steps], [true, 4]);
+});
