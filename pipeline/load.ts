@@ -62,6 +62,7 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   const [tokenizer, chatTemplate, processor] = await Promise.all([loadTokenizer(dir), loadChatTemplate(dir), loadPictureProcessor(dir)]);
   const expected = expectedTensors(config);
   const unusedTensors = folder.checkTensors(expected);
+  checkTypes(folder, expected);
   if (tokenizer.size > config.text.vocabulary + 4096) {
     throw new MaspError(
       `Cannot load "${dir}": tokenizer.json has ${tokenizer.size} tokens, config.json only ${config.text.vocabulary} rows. Are they of the same model?`,
@@ -101,6 +102,17 @@ function sourceOf(folder: ModelFolder) {
       if (tensor) yield* tensor.file.chunks(tensor.name);
     },
   };
+}
+
+/** @throws {MaspError} naming every tensor whose numbers are no floats of 16 or 32 bits */
+function checkTypes(folder: ModelFolder, expected: ReadonlyMap<string, unknown>): void {
+  const odd = [...expected.keys()].filter((name) => !["F32", "BF16", "F16"].includes(folder.tensor(name)!.dtype));
+  if (odd.length === 0) return;
+  const named = odd.slice(0, 5).map((name) => `${name} is ${folder.tensor(name)!.dtype}`).join(", ");
+  throw new MaspError(
+    `Cannot load "${folder.dir}": ${odd.length} of ${expected.size} tensors are of a number type that cannot be used (${named}` +
+      `${odd.length > 5 ? ", …" : ""}), expected BF16, F16 or F32; take a checkpoint that is not quantised`,
+  );
 }
 
 function bytesOf(folder: ModelFolder, name: string): number {
