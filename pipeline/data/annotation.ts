@@ -84,7 +84,7 @@ export function parseAnnotation(text: string, path: string): Annotation {
 export function aspectLabel(annotation: Annotation, view: string): string | undefined {
   const value = Object.hasOwn(annotation.values, view) ? annotation.values[view] : undefined;
   if (value === undefined || value === null) return undefined;
-  if (typeof value === "number") return view === "brightness" || view === "colorfulness" ? level(value) : String(value);
+  if (typeof value === "number") return view === "brightness" || view === "colorfulness" ? levelOf(value) : String(value);
   if (typeof value === "string") return plainWords(value) || undefined;
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return value.map(plainWords).filter((item) => item !== "").join(", ") || undefined;
@@ -95,8 +95,12 @@ export function aspectLabel(annotation: Annotation, view: string): string | unde
   );
 }
 
-/** Compared in f64 with the edges as they are written, as the reference does: 0.6 is "high" although 0.6 / 0.2 is below 3. */
-function level(value: number): string {
+/**
+ * The level of a brightness or colorfulness, 0…1, in words.
+ *
+ * Compared in f64 with the edges as they are written, as the reference does: 0.6 is "high" although 0.6 / 0.2 is below 3.
+ */
+export function levelOf(value: number): string {
   return LEVELS[[0.2, 0.4, 0.6, 0.8].filter((edge) => value >= edge).length];
 }
 

@@ -1,0 +1,31 @@
+/** `deno task demo-data`: a larger data set like the demo's. */
+import { loadCues } from "../pipeline/demo_data/cues.ts";
+import { makeDemoData } from "../pipeline/demo_data/make_demo_data.ts";
+import { loadSprites } from "../pipeline/demo_data/sprites.ts";
+import { MaspError } from "../pipeline/errors.ts";
+import { interruptSignal, numberFlag, runCommand } from "./command.ts";
+import { Progress } from "./progress.ts";
+
+await runCommand({
+  name: "demo-data",
+  args: "DIR",
+  summary: "Draws pictures by the demo's rule, with annotations, in EmoSet's layout, into a new folder.",
+  flags: {
+    seed: { help: "seed (2024, which drew demo/emoset)", value: "N" },
+    train: { help: "training pictures of each of the eight emotions (32)", value: "N" },
+    test: { help: "test pictures of each emotion (16)", value: "N" },
+  },
+}, async (invocation) => {
+  const [dir, ...more] = invocation.args;
+  if (!dir || more.length) throw new MaspError("Name one folder to make: deno task demo-data data/demo");
+  const count = (name: string, otherwise: number) => {
+    const value = numberFlag(invocation, name) ?? otherwise;
+    if (!Number.isSafeInteger(value) || value < 0) throw new MaspError(`--${name} is ${value}; expected a whole number from 0 on`);
+    return value;
+  };
+  const options = { seed: count("seed", 2024), train: count("train", 32), test: count("test", 16), signal: interruptSignal() };
+  const cues = await loadCues("demo/recipe/cues.json");
+  using progress = new Progress("pictures", cues.emotions.length * (options.train + options.test));
+  for await (const { done } of makeDemoData(dir, { ...options, cues, artwork: await loadSprites("demo/sprites") })) progress.update(done);
+  console.log(`${options.train * cues.emotions.length} training and ${options.test * cues.emotions.length} test pictures in ${dir}`);
+});
