@@ -40,7 +40,7 @@ await runCommand({
   const step = async <T>(title: string, run: (hooks: ReturnType<typeof terminalHooks>) => Promise<T>): Promise<T> => {
     console.log(`\n${title}`);
     const start = performance.now();
-    using hooks = terminalHooks(title);
+    using hooks = terminalHooks(title, gpu);
     const result = await run(hooks);
     if (hooks.signal?.aborted) Deno.exit(130);
     console.log(`${title}: ${duration((performance.now() - start) / 1000)}`);

@@ -27,7 +27,7 @@ await runCommand({
   const settings = await loadSettings(textFlag(invocation, "config") ?? config, { stage, overrides });
   printNotices(settings);
   await using gpu = await openGpu();
-  using hooks = terminalHooks("pictures");
+  using hooks = terminalHooks("pictures", gpu);
   const { encoded, fromDisk, skipped } = await runEncode(gpu, settings, { ...hooks, split });
   for (const { reason } of skipped) console.log(`left out: ${reason}`);
   console.log(`${encoded} pictures encoded, ${fromDisk} were there. Features: ${settings.featureCache}`);

@@ -22,7 +22,7 @@ await runCommand({
   });
   printNotices(settings);
   await using gpu = await openGpu();
-  using hooks = terminalHooks("evaluation");
+  using hooks = terminalHooks("evaluation", gpu);
   const { baseline, plain, scores } = invocation.flags;
   const { metrics, predictions, files, seconds, skipped } = await runEvaluation(gpu, settings, {
     ...hooks,

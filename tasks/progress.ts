@@ -9,8 +9,7 @@ export class Progress implements Disposable {
   readonly #bar?: cliProgress.SingleBar;
   readonly #label: string;
   readonly #total: number;
-  readonly #begin = performance.now();
-  #first?: number;
+  #first?: { done: number; at: number };
   #printed = performance.now();
   #complete = false;
 
@@ -27,9 +26,9 @@ export class Progress implements Disposable {
 
   /** Tells how many are done, with a note as "loss 0.42". */
   update(done: number, note = ""): void {
-    this.#first ??= done;
-    const seconds = (performance.now() - this.#begin) / 1000;
-    const rate = (done - this.#first) / Math.max(seconds, 1e-9);
+    this.#first ??= { done, at: performance.now() };
+    const seconds = (performance.now() - this.#first.at) / 1000;
+    const rate = seconds > 0 ? (done - this.#first.done) / seconds : 0;
     const left = rate > 0 && done < this.#total
       ? `${rate.toFixed(rate < 10 ? 1 : 0)}/s, ${duration((this.#total - done) / rate)} left`
       : "";

@@ -1,14 +1,21 @@
 /** What training and evaluation runs show on the terminal. */
 import type { CommonSettings } from "../config/schema_settings.ts";
+import type { Gpu } from "../kernels/gpu.ts";
 import type { RunHooks } from "../pipeline/runs.ts";
 import { interruptSignal } from "./command.ts";
 import { Progress } from "./progress.ts";
 
-/** Hooks that show progress; dispose of them at the end of the run. */
-export function terminalHooks(label: string): RunHooks & Disposable {
+/**
+ * Hooks that show progress; dispose of them at the end of the run.
+ *
+ * @param label what goes on
+ * @param gpu whose memory is shown
+ */
+export function terminalHooks(label: string, gpu: Gpu): RunHooks & Disposable {
   let loading: Progress | undefined;
   let work: Progress | undefined;
   let right = 0;
+  const memory = () => `GPU ${bytesText(gpu.counters.bytes)}`;
   const end = (progress?: Progress) => progress?.[Symbol.dispose]();
   const begin = (total: number) => {
     end(loading);
@@ -19,19 +26,23 @@ export function terminalHooks(label: string): RunHooks & Disposable {
     onLoad: (bytes, total) => (loading ??= new Progress("loading MiB", Math.ceil(total / 2 ** 20))).update(Math.ceil(bytes / 2 ** 20)),
     onNotice: (text) => console.log(text),
     onStep: ({ step, totalSteps, loss, learningRate }) => {
-      begin(totalSteps).update(step + 1, `loss ${loss.toFixed(3)} rate ${learningRate.toExponential(1)}`);
+      begin(totalSteps).update(step + 1, `loss ${loss.toFixed(3)} rate ${learningRate.toExponential(1)} ${memory()}`);
     },
     onPrediction: ({ correct }, { done, total }) => {
       right += correct ? 1 : 0;
-      begin(total).update(done, `${(100 * right / done).toFixed(1)} % right`);
+      begin(total).update(done, `${(100 * right / done).toFixed(1)} % right ${memory()}`);
     },
-    onPicture: (done, total) => begin(total).update(done),
+    onPicture: (done, total) => begin(total).update(done, memory()),
     signal: interruptSignal(),
     [Symbol.dispose]: () => {
       end(loading);
       end(work);
     },
   };
+}
+
+function bytesText(bytes: number): string {
+  return bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 /** One notice about keys that have no meaning here, and what else the settings have to say. */

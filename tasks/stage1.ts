@@ -17,6 +17,6 @@ await runCommand({
   });
   printNotices(settings);
   await using gpu = await openGpu();
-  using hooks = terminalHooks("stage 1");
+  using hooks = terminalHooks("stage 1", gpu);
   printTraining("stage1", await runStage1(gpu, settings, { ...hooks, resume: invocation.flags.resume === true }));
 });

@@ -17,7 +17,7 @@ await runCommand({
   });
   printNotices(settings);
   await using gpu = await openGpu();
-  using hooks = terminalHooks("stage 2");
+  using hooks = terminalHooks("stage 2", gpu);
   const { resume, plain } = invocation.flags;
   printTraining("stage2", await runStage2(gpu, settings, { ...hooks, resume: resume === true, plain: plain === true }));
 });
