@@ -129,7 +129,8 @@ export class Generator implements Disposable {
     const shared = { ...this.#options, count, before };
     const decoding = this.#decodings.get(`${count}`, () => new Decoding(this.#network, shared));
     const prefill = this.#prefills.get(`${rows} ${count}`, () => new Prefill(this.#network, { ...shared, rows, state: decoding.state }));
-    const layout = layoutSequences(segments, { rows, answers: count, before });
+    const { first, end } = before; // of one prompt alone: several lie behind each other, without a kept head
+    const layout = layoutSequences(segments, { rows, answers: count, before: { first, end } });
     prefill.write(prompts, layout);
     decoding.write(whole.map(nextPosition), { lengths: prompts.map(({ ids }) => ids.length), starts: layout.starts, before });
     prefill.plan.run();
