@@ -17,7 +17,7 @@ async function killedRun(
   const { after, delay } = options;
   const resume = after > 0 ? "resume" : "anew";
   const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "-A", CHILD, "stage1", JSON.stringify(flags), resume],
+    args: ["run", "--no-check", "-A", CHILD, JSON.stringify(flags), resume],
     stdout: "null",
     stderr: "null",
   });
@@ -27,7 +27,11 @@ async function killedRun(
   const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   while (!ended && ((await savedSteps(join(flags.output_dir, "checkpoints")))[0] ?? 0) <= after) await wait(5);
   await wait(delay);
-  if (!ended) child.kill("SIGKILL");
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // it ended by itself
+  }
   const { signal } = await child.status;
   return signal === "SIGKILL";
 }

@@ -53,6 +53,9 @@ deviceTest("resume: stage 1 and stage 2 go on to the same files after a stop", a
   await checkResume(gpu, stage1, { dir: dir.file("stage1"), flags: { optim: "adamw_8bit" } });
   const aspects = dir.file("stage1", "whole", "aspect.safetensors");
   await checkResume(gpu, stage2(aspects), { dir: dir.file("stage2") });
+  const others = await stage1(gpu, { output_dir: dir.file("other"), max_steps: "3" });
+  const mixed = () => stage2(others.outputPath)(gpu, { output_dir: dir.file("stage2", "parts") }, { resume: true });
+  await assertRejects(mixed, MaspError, 'aspect modules: "');
 });
 
 deviceTest("resume: other settings are an error that names them, and nothing is touched", async (gpu) => {
