@@ -17,6 +17,8 @@ export interface FeatureStoreOptions {
   cacheDir?: string;
   /** Features are kept in this many bytes of GPU memory; 512 MiB when left out. */
   gpuBytes?: number;
+  /** Gives the pictures by name, where they are no files; these are not kept on the disk. */
+  read?: (image: string) => Promise<ProcessedPicture>;
 }
 
 /** A picture's visual features. */
@@ -104,6 +106,7 @@ export class FeatureStore implements AsyncDisposable {
   }
 
   async #prepare(image: string): Promise<Prepared> {
+    if (this.#options.read) return { picture: await this.#options.read(image) };
     const bytes = await readPicture(image);
     const { cacheDir } = this.#options;
     const { processor, visionId } = this.#model;

@@ -44,6 +44,8 @@ export interface LoadQwen2VlOptions {
   weights?: WeightType | "auto";
   /** Told the bytes read so far and the bytes in all. */
   onProgress?: (bytes: number, total: number) => void;
+  /** Makes the tensors, but reads no weights: to see what a run would need. */
+  sizesOnly?: boolean;
 }
 
 /** Weights up to this many bytes are kept as f32 on a software adapter. */
@@ -69,15 +71,15 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
     );
   }
   const total = [...expected.keys()].reduce((sum, name) => sum + bytesOf(folder, name), 0);
-  const weights = loadWeights(gpu, sourceOf(folder), {
+  const weights = loadWeights(gpu, sourceOf(folder, options), {
     config,
     weights: chooseWeights(gpu, { wanted: options.weights ?? "auto", folder, expected }),
     onProgress: (bytes) => options.onProgress?.(bytes, total),
   });
+  using loading = new DisposableStack();
+  const unowned = loading.adopt({ weights }, (unowned) => unowned.weights && destroyWeights(gpu, unowned.weights));
   gpu.check();
-  const network = createNetwork(gpu, { config, weights });
-  const vision = new VisionTower(network);
-  return {
+  const network = loading.use(createNetwork(gpu, unowned));
     gpu,
     dir,
     visionId: await identify(folder, config),
@@ -94,12 +96,12 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   };
 }
 
-function sourceOf(folder: ModelFolder) {
+function sourceOf(folder: ModelFolder, { sizesOnly }: LoadQwen2VlOptions) {
   return {
     find: (name: string) => folder.tensor(name),
     *chunks(name: string): Iterable<Uint8Array> {
       const tensor = folder.tensor(name);
-      if (tensor) yield* tensor.file.chunks(tensor.name);
+      if (tensor && !sizesOnly) yield* tensor.file.chunks(tensor.name);
     },
   };
 }

@@ -45,14 +45,19 @@ export class AspectModules implements AspectSizes, Disposable {
   /**
    * Puts modules on the GPU.
    *
+   * @param parameters their values; or their sizes alone, for modules of zeros
    * @throws {MaspError} when a wanted view is not among the parameters
    */
-  constructor(gpu: Gpu, parameters: AspectParameters, options: { views?: readonly string[] } = {}) {
+  constructor(gpu: Gpu, parameters: AspectParameters | AspectSizes, options: { views?: readonly string[] } = {}) {
     this.#gpu = gpu;
     this.views = options.views ?? parameters.views;
     this.tokens = parameters.tokens;
     this.hidden = parameters.hidden;
     for (const view of this.views) {
+      if (!("attention" in parameters)) {
+        this.#parameters.set(view, this.#zeros(view));
+        continue;
+      }
       const attention = parameters.attention.get(view);
       const queries = parameters.queries.get(view);
       if (!attention || !queries) {
@@ -141,6 +146,15 @@ export class AspectModules implements AspectSizes, Disposable {
   [Symbol.dispose](): void {
     for (const { decayed, biases } of this.#parameters.values()) this.#gpu.destroy(decayed, biases);
     this.#parameters.clear();
+  }
+
+  #zeros(view: string): FlatParameters {
+    this.#keyBias.set(view, new Float32Array(this.hidden));
+    const count = padded(this.tokens * this.hidden) + 4 * padded(this.hidden ** 2);
+    return {
+      decayed: this.#gpu.tensor([count], { label: `${view}: queries and weights` }),
+      biases: this.#gpu.tensor([3 * padded(this.hidden)], { label: `${view}: biases` }),
+    };
   }
 
   #flat(parts: Float32Array[], label: string): Tensor {

@@ -1,0 +1,56 @@
+/**
+ * A device that only counts: buffers have a size and nothing else, nothing is compiled or run, and what is read is zero. The whole program runs
+ * on it as on a real one, so its counters tell what a run will need before anything is loaded.
+ */
+import { Gpu } from "./gpu.ts";
+
+/**
+ * A counting stand-in for a device: same limits and features, so that the same kernels are chosen.
+ *
+ * @param gpu the device that it stands in for
+ * @example
+ * ```ts
+ * import { countingGpu } from "./counting_gpu.ts";
+ * import { requestGpu } from "./gpu.ts";
+ *
+ * await using gpu = await requestGpu();
+ * await using counting = countingGpu(gpu);
+ * counting.tensor([1024, 1024]);
+ * console.log(counting.counters.peakBytes, gpu.counters.peakBytes); // 4194304 0
+ * ```
+ */
+export function countingGpu(gpu: Gpu): Gpu {
+  const { limits, features } = gpu.device;
+  const nothing = () => {};
+  const object = () => ({});
+  const encoder = () => ({
+    beginComputePass: () => ({ setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing }),
+    copyBufferToBuffer: nothing,
+    clearBuffer: nothing,
+    resolveQuerySet: nothing,
+    finish: object,
+  });
+  const device = {
+    limits,
+    features,
+    lost: new Promise(nothing),
+    queue: { submit: nothing, writeBuffer: nothing, onSubmittedWorkDone: () => Promise.resolve() },
+    addEventListener: nothing,
+    destroy: nothing,
+    createBuffer: ({ size }: GPUBufferDescriptor) => ({
+      size,
+      destroy: nothing,
+      unmap: nothing,
+      mapAsync: () => Promise.resolve(),
+      getMappedRange: () => new ArrayBuffer(size),
+    }),
+    createShaderModule: object,
+    createBindGroupLayout: object,
+    createPipelineLayout: object,
+    createComputePipeline: object,
+    createBindGroup: object,
+    createCommandEncoder: encoder,
+  };
+  const info = { description: gpu.name, subgroupMinSize: gpu.subgroupSize, subgroupMaxSize: gpu.subgroupSize || 1 };
+  return new Gpu(device as unknown as GPUDevice, info as unknown as GPUAdapterInfo);
+}
