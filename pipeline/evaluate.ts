@@ -8,8 +8,11 @@ import { FeatureStore } from "./encode.ts";
 import type { Qwen2Vl } from "./load.ts";
 import { AspectAnswerer } from "./aspects/aspect_answerer.ts";
 import { PictureInputs } from "./picture_inputs.ts";
+import type { ReportedPrediction as Prediction } from "./report/evaluation_report.ts";
 import { type EmotionMetrics, emotionMetrics, predictionOf } from "./report/metrics.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
+
+export type { Prediction };
 
 /** Options that evaluation and prediction share. */
 export interface EvaluationOptions {
@@ -29,24 +32,6 @@ export interface EvaluationOptions {
   maxNewTokens?: number;
   /** Where features come from; a store in GPU memory when left out. */
   store?: FeatureStore;
-}
-
-/** A picture's prediction. */
-export interface Prediction {
-  /** Path of the picture. */
-  image: string;
-  /** Its id in the data set. */
-  id: string;
-  /** The right answer. */
-  label: string;
-  /** Generated text. */
-  text: string;
-  /** The text in lower case, up to the first line break. */
-  prediction: string;
-  /** Whether the prediction is the label. */
-  correct: boolean;
-  /** Probability of each category among the categories, when asked for. */
-  scores?: Record<string, number>;
 }
 
 /** Result of {@linkcode evaluate}. */

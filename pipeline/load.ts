@@ -77,22 +77,22 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
     onProgress: (bytes) => options.onProgress?.(bytes, total),
   });
   using loading = new DisposableStack();
-  const unowned = loading.adopt({ weights }, (unowned) => unowned.weights && destroyWeights(gpu, unowned.weights));
+  const network = loading.use(createNetwork(gpu, { config, weights }));
   gpu.check();
-  const network = loading.use(createNetwork(gpu, unowned));
+  const vision = loading.use(new VisionTower(network));
+  const visionId = await identify(folder, config);
+  const parts = loading.move();
+  return {
     gpu,
     dir,
-    visionId: await identify(folder, config),
+    visionId,
     network,
     vision,
     tokenizer,
     chatTemplate,
     processor,
     unusedTensors,
-    [Symbol.dispose]() {
-      vision[Symbol.dispose]();
-      network[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => parts.dispose(),
   };
 }
 

@@ -34,16 +34,19 @@ const VISION_POSITIONS = 32768;
 /** Positions of the language model's table: more than any picture and prompt take. */
 const TEXT_POSITIONS = 32768;
 
-/** Puts the tables beside the weights. The network owns the weights from now on. */
+/** Puts the tables beside the weights. The network owns the weights from now on, and frees them when it cannot be made. */
 export function createNetwork(gpu: Gpu, parts: { config: Qwen2VlConfig; weights: Qwen2VlWeights }): Network {
   const { config, weights } = parts;
   const { text, vision } = config;
+  using making = new DisposableStack();
+  making.defer(() => destroyWeights(gpu, weights));
+  const uploaded = (host: Parameters<typeof upload>[1]) => making.adopt(upload(gpu, host), ({ table, axes }) => gpu.destroy(table, axes));
   const maxPositions = Math.min(text.maxPositions, TEXT_POSITIONS);
-  const rotary = upload(
-    gpu,
+  const rotary = uploaded(
     mropeTable({ headDim: text.headDim, base: text.ropeBase, positions: maxPositions, sections: text.ropeSections }),
   );
-  const visionRotary = upload(gpu, visionRotaryTable({ headDim: vision.hidden / vision.heads, positions: VISION_POSITIONS }));
+  const visionRotary = uploaded(visionRotaryTable({ headDim: vision.hidden / vision.heads, positions: VISION_POSITIONS }));
+  const owned = making.move();
   return {
     gpu,
     config,
@@ -51,10 +54,7 @@ export function createNetwork(gpu: Gpu, parts: { config: Qwen2VlConfig; weights:
     rotary,
     visionRotary,
     maxPositions,
-    [Symbol.dispose]() {
-      destroyWeights(gpu, weights);
-      gpu.destroy(rotary.table, rotary.axes, visionRotary.table, visionRotary.axes);
-    },
+    [Symbol.dispose]: () => owned.dispose(),
   };
 }
 

@@ -132,10 +132,11 @@ export function expectedTensors({ text, vision }: Qwen2VlConfig): Map<string, nu
   return shapes;
 }
 
-/** Loads every tensor of a checkpoint whose names and shapes were checked. */
+/** Loads every tensor of a checkpoint whose names and shapes were checked; what was loaded is freed when it fails. */
 export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeightsOptions & { config: Qwen2VlConfig }): Qwen2VlWeights {
   const { config: { text, vision } } = options;
   let read = 0;
+  using loading = new DisposableStack();
   function* pieces(name: string): Iterable<Uint8Array> {
     for (const piece of source.chunks(name)) {
       yield piece;
@@ -153,7 +154,8 @@ export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeights
     const tensors = names.map(found);
     const dtype = options.weights ?? storageType(tensors[0].dtype);
     const rows = tensors.reduce((sum, { shape }) => sum + shape[0], 0);
-    const result = createMatrix(gpu, [rows, tensors[0].shape[1]], { dtype, label: names.join(" + ") });
+    const made = createMatrix(gpu, [rows, tensors[0].shape[1]], { dtype, label: names.join(" + ") });
+    const result = loading.adopt(made, (matrix) => destroyMatrix(gpu, matrix));
     let byteOffset = 0;
     names.forEach((name, i) => {
       for (const piece of pieces(name)) {
@@ -179,7 +181,7 @@ export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeights
   };
   const vector = (...names: string[]): Tensor => {
     const data = floats(...names);
-    return gpu.tensor([data.length], { data, label: names.join(" + ") });
+    return loading.adopt(gpu.tensor([data.length], { data, label: names.join(" + ") }), (tensor) => gpu.destroy(tensor));
   };
   const embedding = matrix("model.embed_tokens.weight");
   const layers = Array.from({ length: text.layers }, (_, i): DecoderLayerWeights => {
@@ -215,12 +217,15 @@ export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeights
     };
   });
   const merger = "visual.merger";
-  return {
+  const weights: Qwen2VlWeights = {
     embedding,
     layers,
     norm: vector("model.norm.weight"),
     head: text.tied ? embedding : matrix("lm_head.weight"),
-    patchEmbedding: stillPatchEmbedding(gpu, { weights: floats("visual.patch_embed.proj.weight"), vision }),
+    patchEmbedding: loading.adopt(
+      stillPatchEmbedding(gpu, { weights: floats("visual.patch_embed.proj.weight"), vision }),
+      (matrix) => destroyMatrix(gpu, matrix),
+    ),
     blocks,
     merger: {
       norm: vector(`${merger}.ln_q.weight`),
@@ -231,6 +236,8 @@ export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeights
       fc2Bias: vector(`${merger}.mlp.2.bias`),
     },
   };
+  loading.move();
+  return weights;
 }
 
 /** Frees every tensor of a checkpoint. */

@@ -94,12 +94,17 @@ deviceTest("load errors: a configuration of another model", async (gpu) => {
   assertMatch(vocabulary, /model\.embed_tokens\.weight has shape \(1014, 192\), expected \(2000, 192\)/);
 });
 
-Deno.test({
-  name: "load errors: too little GPU memory",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  async fn() {
-    await using gpu = await requestGpu({ memoryLimit: 4 << 20 });
-    await assertRejects(() => loadQwen2Vl(gpu, DEMO_MODEL), GpuError, "Out of GPU memory");
-  },
+deviceTest("load errors: too little GPU memory; what was loaded is freed", async (gpu) => {
+  const before = gpu.counters.bytes;
+  let needed: number;
+  {
+    using _model = await loadQwen2Vl(gpu, DEMO_MODEL);
+    needed = gpu.counters.bytes - before;
+  }
+  assertEquals(gpu.counters.bytes, before);
+  for (const part of [0.01, 0.3, 0.7, 0.9, 0.999]) {
+    await using small = await requestGpu({ memoryLimit: part * needed });
+    await assertRejects(() => loadQwen2Vl(small, DEMO_MODEL), GpuError, "Out of GPU memory");
+    assertEquals(small.counters.bytes, 0, `${100 * part} % of the memory`);
+  }
 });
