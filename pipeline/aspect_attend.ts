@@ -59,6 +59,11 @@ export interface TrainAspectsOptions extends Omit<TrainingOptions, "epochs" | "l
   adamW?: AdamWSettings;
   /** Compute each layer again in the backward pass, for less memory. */
   recompute?: boolean;
+  /**
+   * Steps of different views that share a pass through the language model at most, where a step has one sample; the result is the same.
+   * As many as there are views and as fit into memory when left out.
+   */
+  groupViews?: number;
   /** Where features come from; a store in GPU memory when left out. */
   store?: FeatureStore;
 }
@@ -69,7 +74,7 @@ export interface TrainAspectsOptions extends Omit<TrainingOptions, "epochs" | "l
  * @throws {MaspError} when no annotation has one of the views, a picture cannot be decoded, or a loss is not finite
  */
 export async function* trainAspects(model: Qwen2Vl, aspects: AspectModules, options: TrainAspectsOptions): AsyncGenerator<TrainingStep> {
-  const { examples, prompts, seed = 0, adamW, recompute, ...training } = options;
+  const { examples, prompts, seed = 0, adamW, recompute, groupViews, ...training } = options;
   const samples = await loadAspectSamples(examples, { views: aspects.views, prompts, seed });
   if (samples.length === 0) {
     throw new MaspError(
@@ -79,7 +84,7 @@ export async function* trainAspects(model: Qwen2Vl, aspects: AspectModules, opti
   }
   await using own = new AsyncDisposableStack();
   const store = options.store ?? own.use(new FeatureStore(model));
-  using trainer = new AspectTrainer(model, { aspects, store, adamW, recompute });
+  using trainer = new AspectTrainer(model, { aspects, store, adamW, recompute, groupViews });
   yield* train(trainer, {
     epochs: 3,
     learningRate: 1e-5,

@@ -61,6 +61,8 @@ export interface DecoderLayerTrace {
   readonly keys: Tensor;
   /** Row of the keys that belongs to the first of the T rows. */
   readonly keyStart: number;
+  /** Row of the keys that belongs to each of the T rows (T) u32, where they do not follow each other. */
+  readonly keyRows?: Tensor;
   /** (Q, E) */
   readonly attended: Tensor;
   /** (Q, heads) */
@@ -101,7 +103,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq });
   const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp });
   const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle });
-  return { out, trace: { x, xq, q, keys, keyStart: cacheStart, attended, lse, middle, gateUp } };
+  return { out, trace: { x, xq, q, keys, keyStart: cacheStart, keyRows: cacheRows, attended, lse, middle, gateUp } };
 }
 
 /** Arguments of {@linkcode decoderLayerBackward}. */
@@ -146,7 +148,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
   });
   if (!dkeys) throw new Error("decoderLayerBackward: no joined gradient of keys and values");
   const width = dkeys.shape[1];
-  const dkv = dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);
+  const dkv = trace.keyRows ? select(plan, dkeys, trace.keyRows) : dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);
   rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });
   rotary(plan, { x: dkv, out: dkv, heads: kvHeads, positions: rows.positions, inverse: true, ...network.rotary });
   const norm = { weight: weights.inputNorm, eps };

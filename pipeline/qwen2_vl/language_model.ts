@@ -81,12 +81,13 @@ export function languageModelBackward(
 ): Tensor {
   const { network, dhidden, trace, recompute } = args;
   const { weights, config: { text } } = network;
-  const { rows, answers, caches, cacheStart } = trace.args;
+  const { rows, answers, caches, cacheStart, cacheRows } = trace.args;
   let dx = rmsNormBackward(plan, { x: trace.last, weight: weights.norm, dy: dhidden, eps: text.normEps });
   for (let i = weights.layers.length - 1; i >= 0; i--) {
     const queries = i === weights.layers.length - 1 ? answers : undefined;
     const layer = { network, weights: weights.layers[i], rows, queries };
-    const kept = recompute ? decoderLayer(plan, { ...layer, x: trace.inputs[i], cache: caches?.[i], cacheStart }).trace : trace.layers[i];
+    const cached = { cache: caches?.[i], cacheStart, cacheRows };
+    const kept = recompute ? decoderLayer(plan, { ...layer, ...cached, x: trace.inputs[i] }).trace : trace.layers[i];
     dx = decoderLayerBackward(plan, { ...layer, dout: dx, trace: kept });
   }
   return dx;

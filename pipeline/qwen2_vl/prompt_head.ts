@@ -17,6 +17,10 @@ export interface HeadCaches {
   readonly first: number;
   /** Row behind its last token: where a sequence goes on. */
   readonly end: number;
+  /** Rows from one sequence's head to the next one's. */
+  readonly stride: number;
+  /** Sequences that have a head each. */
+  readonly slots: number;
   /** Changes when the caches were replaced or the head takes other rows: a part of the key of plans that use them. */
   readonly generation: number;
 }
@@ -26,6 +30,14 @@ export function headOf(ids: ArrayLike<number>): number[] {
   const tokens = Array.from(ids);
   const end = tokens.indexOf(NO_ROW);
   return tokens.slice(0, end < 0 ? 0 : end);
+}
+
+/** The head that all of several prompts begin with. */
+export function commonHead(prompts: readonly { ids: ArrayLike<number> }[]): number[] {
+  const [first = [], ...others] = prompts.map(({ ids }) => headOf(ids));
+  const differs = (i: number) => others.some((head) => head[i] !== first[i]);
+  const end = first.findIndex((_, i) => differs(i));
+  return end < 0 ? first : first.slice(0, end);
 }
 
 /** A prompt without its first tokens (and without positions, which go on behind the head's). */
@@ -46,6 +58,8 @@ export class PromptHead implements Disposable {
   #ids = "";
   #first = 0;
   #end = 0;
+  #stride = 0;
+  #slots = 0;
   #generation = 0;
 
   /** @param network the model */
@@ -57,22 +71,25 @@ export class PromptHead implements Disposable {
    * Caches that hold the head, with room for that many rows behind it.
    *
    * @param ids the head's tokens (H)
+   * @param options sequences that need a head each, with as many rows; one when left out
    */
-  prepare(ids: ArrayLike<number>, rows: number): HeadCaches {
+  prepare(ids: ArrayLike<number>, rows: number, options: { slots?: number } = {}): HeadCaches {
     const key = Array.from(ids).join(" ");
     const { gpu, config: { text } } = this.#network;
     const width = 2 * text.kvHeads * text.headDim;
     const step = ALIGNMENT / gcd(ALIGNMENT, width * 4);
     const end = Math.ceil(ids.length / step) * step;
-    const capacity = end + rows;
-    const larger = !this.#caches[0] || this.#caches[0].shape[0] < capacity;
+    const { slots = 1 } = options;
+    const larger = slots > this.#slots || end + rows > this.#stride;
     if (larger || key !== this.#ids) {
       if (larger) {
         gpu.destroy(...this.#caches);
+        this.#slots = Math.max(slots, this.#slots);
+        this.#stride = Math.max(Math.ceil((end + rows) / 64) * 64, this.#stride);
         const label = (i: number) => `keys and values of layer ${i}`;
         this.#caches = Array.from(
           { length: text.layers },
-          (_, i) => gpu.tensor([Math.ceil(capacity / 64) * 64, width], { label: label(i) }),
+          (_, i) => gpu.tensor([this.#slots * this.#stride, width], { label: label(i) }),
         );
       }
       const first = end - ids.length;
@@ -80,7 +97,14 @@ export class PromptHead implements Disposable {
       [this.#ids, this.#first, this.#end] = [key, first, end];
       if (ids.length) this.#compute(Uint32Array.from(ids));
     }
-    return { caches: this.#caches, first: this.#first, end: this.#end, generation: this.#generation };
+    return {
+      caches: this.#caches,
+      first: this.#first,
+      end: this.#end,
+      stride: this.#stride,
+      slots: this.#slots,
+      generation: this.#generation,
+    };
   }
 
   /** Frees the caches. */
@@ -114,7 +138,17 @@ export class PromptHead implements Disposable {
       },
       caches: this.#caches,
     });
+    for (const cache of this.#caches) this.#repeat(plan, cache);
     plan.run();
+  }
+
+  /** The first sequence's head for the others: by way of scratch memory, since a buffer cannot be copied to itself. */
+  #repeat(plan: Plan, cache: Tensor): void {
+    const shape = [this.#end, cache.shape[1]];
+    if (this.#slots < 2) return;
+    const head = plan.scratch(shape, { label: "head" });
+    plan.copy(cache.view(shape), head);
+    for (let slot = 1; slot < this.#slots; slot++) plan.copy(head, cache.view(shape, slot * this.#stride * shape[1] * 4));
   }
 }
 

@@ -2,7 +2,7 @@
  * How token sequences lie side by side in one pass of the language model. Letters: T rows of the pass (the sequences, then padding),
  * A answer rows (those whose logits are wanted).
  */
-import { causalRanges, invertRanges } from "../../kernels/attention/key_ranges.ts";
+import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 
 /** One sequence of a pass. */
 export interface Segment {
@@ -34,6 +34,8 @@ export interface SequenceLayout {
   answerRanges: Uint32Array;
   /** Answers [first, end) that see a key (C, 2). */
   answerKeyRanges: Uint32Array;
+  /** Key that is each row's own (T); padding has the last key, which no row sees where `before.stride` is given. */
+  cacheRows: Uint32Array;
 }
 
 /** Rows of a pass for that many tokens: rounded up, so that few shapes of plans come about. */
@@ -58,36 +60,47 @@ export interface KeysBefore {
   first: number;
   /** Behind the last of them: the key of the sequence's first row. */
   end: number;
+  /** Keys from one sequence's first one to the next sequence's, each with the head before it; for one sequence only when left out. */
+  stride?: number;
 }
 
 /**
  * Lays sequences out.
  *
  * @param segments the sequences, in order
- * @param sizes T and A, at least what the segments need; keys that stand before the rows' own (then there is one segment, its positions go on
- *   behind theirs, and `keyRanges` are those of all keys)
+ * @param sizes T and A, at least what the segments need; keys that stand before the rows' own (then positions go on behind theirs, and
+ *   `keyRanges` are those of all keys); number of all keys, T and those before when left out
  */
 export function layoutSequences(
   segments: readonly Segment[],
-  sizes: { rows: number; answers: number; before?: KeysBefore },
+  sizes: { rows: number; answers: number; before?: KeysBefore; keys?: number },
 ): SequenceLayout {
   const { rows, answers, before = { first: 0, end: 0 } } = sizes;
-  if (before.end > 0 && segments.length > 1) throw new Error("layoutSequences: one sequence at a time can have keys before it");
+  const { stride } = before;
+  const { keys = before.end + rows } = sizes;
+  if (before.end > 0 && segments.length > 1 && stride === undefined) {
+    throw new Error("layoutSequences: several sequences with keys before them need a stride");
+  }
   const starts: number[] = [];
   const positions = new Uint32Array(rows * 3);
   const ranges = new Uint32Array(rows * 2);
   const answerRows = new Uint32Array(answers);
   const answerPositions = new Uint32Array(answers * 3);
   const answerRanges = new Uint32Array(answers * 2);
+  const cacheRows = new Uint32Array(rows).fill(keys - 1);
   let row = 0;
   let answer = 0;
-  for (const { length, positions: given, answers: wanted, reserve = 0 } of segments) {
+  segments.forEach(({ length, positions: given, answers: wanted, reserve = 0 }, s) => {
     starts.push(row);
+    const own = stride === undefined ? before.end + row : s * stride + before.end; // key of the first row
+    const first = stride !== undefined || before.end > 0 ? own - before.end + before.first : own;
     for (let i = 0; i < length; i++) {
       for (let axis = 0; axis < 3; axis++) positions[(row + i) * 3 + axis] = given ? given[i * 3 + axis] : before.end - before.first + i;
     }
-    const own = causalRanges({ segments: [length], rows: length });
-    ranges.set(own.map((key, i) => before.end ? (i % 2 ? before.end + key : before.first) : row + key), row * 2);
+    for (let i = 0; i < length; i++) {
+      ranges.set([first, own + i + 1], (row + i) * 2);
+      cacheRows[row + i] = own + i;
+    }
     for (const i of wanted) {
       answerRows[answer] = row + i;
       answerPositions.set(positions.subarray((row + i) * 3, (row + i + 1) * 3), answer * 3);
@@ -95,15 +108,24 @@ export function layoutSequences(
       answer++;
     }
     row += length + reserve;
-  }
+  });
+  const inverse = (of: Uint32Array) => {
+    const result = invertRanges(of, keys);
+    for (let s = 0; s < Math.max(1, segments.length); s++) { // no gradient into the head
+      const base = s * (stride ?? 0);
+      result.fill(0, 2 * base, 2 * (base + before.end));
+    }
+    return result;
+  };
   return {
     starts,
     positions,
     ranges,
-    keyRanges: invertRanges(ranges, before.end + rows).fill(0, 0, 2 * before.end), // no gradient into the head
+    keyRanges: inverse(ranges),
     answers: answerRows,
     answerPositions,
     answerRanges,
-    answerKeyRanges: invertRanges(answerRanges, before.end + rows).fill(0, 0, 2 * before.end),
+    answerKeyRanges: inverse(answerRanges),
+    cacheRows,
   };
 }

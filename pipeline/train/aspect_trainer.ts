@@ -1,23 +1,24 @@
 /**
- * Stage 1's step: gradients of the aspect modules of the step's views, then AdamW on those views alone.
+ * Stage 1's step: gradients of the aspect modules of the step's views, then AdamW on those views alone. Since views do not interact, steps
+ * of one sample each and of different views can share a pass through the language model.
  * Letters: N visual tokens, D hidden, T rows, A answers.
  */
 import type { Gpu } from "../../kernels/gpu.ts";
-import { gradientNorm } from "../../kernels/gradient_norm/gradient_norm.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import type { AspectModules } from "../aspects/aspect_modules.ts";
+import type { AspectModules, FlatParameters } from "../aspects/aspect_modules.ts";
 import type { TensorData } from "../checkpoint/tensor_data.ts";
 import type { AspectSample } from "../data/aspect_samples.ts";
 import type { FeatureStore } from "../encode.ts";
 import type { Qwen2Vl } from "../load.ts";
 import { maspSequence } from "../masp_sequence.ts";
-import { headOf, PromptHead } from "../qwen2_vl/prompt_head.ts";
-import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
-import { ParameterGroup } from "./parameter_group.ts";
-import { passSize, TrainingPass, withoutFirst } from "./training_pass.ts";
-import type { Trainable } from "./training_run.ts";
+import { commonHead, PromptHead } from "../qwen2_vl/prompt_head.ts";
+import type { AdamWSettings } from "./adamw_settings.ts";
+import { stepsInMemory } from "./step_grouping.ts";
+import { passSize, TrainingPass, type TrainingSequence, withoutFirst } from "./training_pass.ts";
+import type { StepGrouping, Trainable } from "./training_run.ts";
+import { ViewOptimizer } from "./view_optimizer.ts";
 
 /** Options of {@linkcode AspectTrainer}. */
 export interface AspectTrainerOptions {
@@ -29,44 +30,44 @@ export interface AspectTrainerOptions {
   adamW?: AdamWSettings;
   /** Compute each layer again in the backward pass. */
   recompute?: boolean;
-}
-
-/** The optimizer's tensors of a view: what decays, and the biases, which do not. */
-interface ViewGroups {
-  decayed: ParameterGroup;
-  biases: ParameterGroup;
+  /** Steps of different views that share a pass at most; as many as there are views and as fit into 1 GiB when left out. */
+  groupViews?: number;
 }
 
 /** Trains aspect modules; see {@linkcode Trainable}. */
 export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly gpu: Gpu;
-  /** Plans of the latest step, for profiles. */
+  /** Which steps can share a pass. */
+  readonly grouping: StepGrouping<AspectSample>;
+  /** Plans of the latest pass and its steps, for profiles. */
   recentPlans: readonly Plan[] = [];
   readonly #model: Qwen2Vl;
   readonly #options: AspectTrainerOptions;
-  readonly #adamW: Required<AdamWSettings>;
+  readonly #optimizer: ViewOptimizer;
   readonly #passes = new PlanCache<TrainingPass>(32);
   readonly #head: PromptHead;
   readonly #plans = new PlanCache<Plan>(256);
-  readonly #groups = new Map<string, ViewGroups>();
-  readonly #touched = new Set<string>();
   readonly #z: Tensor;
   readonly #dz: Tensor;
-  readonly #norm: Tensor;
-  #features: Tensor;
+  readonly #stride: number;
+  #features: Tensor[];
 
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AspectTrainerOptions) {
     const { gpu, network: { config: { text } } } = model;
+    const { aspects, recompute, groupViews = stepsInMemory(text, { recompute }) } = options;
+    const most = Math.min(groupViews, aspects.views.length);
     this.gpu = gpu;
+    this.grouping = { most, changes: ({ view }) => view, takeSteps: (steps) => this.#takeSteps(steps) };
     this.#model = model;
     this.#options = options;
     this.#head = new PromptHead(model.network);
-    this.#adamW = { ...ADAMW_DEFAULTS, ...options.adamW };
-    this.#z = gpu.tensor([options.aspects.tokens, text.hidden], { label: "aspect tokens" });
-    this.#dz = gpu.tensor([options.aspects.tokens, text.hidden], { label: "gradient of the aspect tokens" });
-    this.#norm = gpu.tensor([2], { label: "gradient norm" });
-    this.#features = gpu.tensor([64, text.hidden], { label: "features of the picture" });
+    this.#optimizer = new ViewOptimizer(gpu, { aspects, adamW: options.adamW });
+    this.#stride = Math.ceil(aspects.tokens / 8) * 8; // a view's tokens begin at a multiple of 256 bytes, as bindings must
+    const places = most > 1 ? aspects.views.length : 1;
+    this.#z = gpu.tensor([places * this.#stride, text.hidden], { label: "aspect tokens" });
+    this.#dz = gpu.tensor([places * this.#stride, text.hidden], { label: "gradient of the aspect tokens" });
+    this.#features = Array.from({ length: places }, () => gpu.tensor([64, text.hidden], { label: "features of a picture" }));
   }
 
   prefetch(samples: readonly AspectSample[]): void {
@@ -74,79 +75,39 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   }
 
   begin(): void {
-    this.#touched.clear();
+    this.#optimizer.begin();
   }
 
-  async accumulate(sample: AspectSample, options: { weight: number }): Promise<Tensor> {
-    const { aspects, store, recompute } = this.#options;
-    const { view, question, label } = sample;
-    const { tensor: features } = await store.get(sample.image);
-    const [tokens] = features.shape;
-    this.#reserve(tokens);
-    const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => i) };
-    const sequence = { ...maspSequence(this.#model, { chat: { question, answer: label }, rows }), weight: options.weight };
-    const head = headOf(sequence.ids);
-    const rest = withoutFirst(sequence, head.length);
-    const size = passSize([rest]);
-    const promptHead = this.#head.prepare(head, size.rows);
-    const pass = this.#passes.get(`${size.rows} ${size.answers} ${promptHead.generation}`, () =>
-      new TrainingPass(this.#model.network, {
-        ...size,
-        head: this.#model.network.weights.head,
-        sources: { aspects: this.#z },
-        gradients: { aspects: { out: this.#dz, add: false } },
-        recompute,
-        promptHead,
-      }));
-    pass.write([rest]);
-    const clear = this.#touched.has(view) ? [] : [this.#clearPlan(view)];
-    this.#touched.add(view);
-    this.recentPlans = [...clear, this.#forwardPlan(view, tokens), pass.plan, this.#backwardPlan(view, tokens)];
-    this.gpu.run({ from: features, to: this.#features }, ...this.recentPlans);
-    return pass.loss;
+  async accumulate(sample: AspectSample, { weight }: { weight: number }): Promise<Tensor> {
+    const { pass, tokens: [tokens], before } = await this.#pass([{ sample, weight }]);
+    const { view } = sample;
+    const clear = this.#optimizer.touch(view, { alone: weight === 1 });
+    this.#run(...before, pass.plan, ...clear, this.#backwardPlan(view, tokens));
+    return pass.losses.view([1]);
   }
 
   update({ learningRate }: { learningRate: number }): Tensor {
-    const views = [...this.#touched].sort();
-    for (const view of views) {
-      const { decayed, biases } = this.#groupsOf(view);
-      decayed.prepare({ ...this.#adamW, learningRate });
-      biases.prepare({ ...this.#adamW, learningRate, weightDecay: 0 });
-    }
-    const update = this.#plans.get(`update ${views}`, () => {
-      const plan = new Plan(this.gpu, `update of ${views}`);
-      const groups = views.flatMap((view) => Object.values(this.#groupsOf(view)) as ParameterGroup[]);
-      const { maxNorm } = this.#adamW;
-      gradientNorm(plan, { gradients: groups.map(({ gradient }) => gradient), maxNorm, out: this.#norm });
-      for (const group of groups) group.recordUpdate(plan, this.#norm);
-      return plan;
-    });
-    this.recentPlans = [...this.recentPlans, update];
-    this.gpu.run(update);
-    return this.#norm;
+    const { plan, norm } = this.#optimizer.update({ learningRate });
+    this.recentPlans = [...this.recentPlans, plan];
+    this.gpu.run(plan);
+    return norm;
   }
 
-  /** Gradients of a view's parameters in the step so far, flat as in `AspectModules`. */
-  gradients(view: string): { decayed: Tensor; biases: Tensor } {
-    const { decayed, biases } = this.#groupsOf(view);
-    return { decayed: decayed.gradient, biases: biases.gradient };
+  /**
+   * Gradients of a view's parameters in the latest step, flat as in `AspectModules`.
+   *
+   * @throws {Error} when the step has no sample of that view
+   */
+  gradients(view: string): FlatParameters {
+    return this.#optimizer.gradients(view);
   }
 
-  async state(): Promise<Record<string, TensorData>> {
-    const state: Record<string, TensorData> = {};
-    for (const view of this.#options.aspects.views) {
-      const { decayed, biases } = this.#groupsOf(view);
-      Object.assign(state, await decayed.state(`${view}.decayed`), await biases.state(`${view}.biases`));
-    }
-    return state;
+  state(): Promise<Record<string, TensorData>> {
+    return this.#optimizer.state();
   }
 
   restore(tensors: Readonly<Record<string, TensorData>>): void {
-    for (const view of this.#options.aspects.views) {
-      const { decayed, biases } = this.#groupsOf(view);
-      decayed.restore(tensors, `${view}.decayed`);
-      biases.restore(tensors, `${view}.biases`);
-    }
+    this.#optimizer.restore(tensors);
   }
 
   /** Frees what the training needed; the modules stay. */
@@ -154,66 +115,111 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     this.#passes.clear();
     this.#head[Symbol.dispose]();
     this.#plans.clear();
-    for (const { decayed, biases } of this.#groups.values()) {
-      decayed[Symbol.dispose]();
-      biases[Symbol.dispose]();
-    }
-    this.gpu.destroy(this.#z, this.#dz, this.#norm, this.#features);
+    this.#optimizer[Symbol.dispose]();
+    this.gpu.destroy(this.#z, this.#dz, ...this.#features);
   }
 
-  #groupsOf(view: string): ViewGroups {
-    let groups = this.#groups.get(view);
-    if (!groups) {
-      const { decayed, biases } = this.#options.aspects.parameters(view);
-      const { eightBit } = this.#adamW;
-      groups = {
-        decayed: new ParameterGroup(this.gpu, { parameter: decayed, eightBit }),
-        biases: new ParameterGroup(this.gpu, { parameter: biases, eightBit }),
-      };
-      this.#groups.set(view, groups);
-    }
-    return groups;
-  }
-
-  #clearPlan(view: string): Plan {
-    return this.#plans.get(`clear ${view}`, () => {
-      const plan = new Plan(this.gpu, "clear gradients");
-      const { decayed, biases } = this.#groupsOf(view);
-      plan.clear(decayed.gradient);
-      plan.clear(biases.gradient);
-      return plan;
+  /** Steps of one sample each, of different views: one pass, then clipping and AdamW for each. */
+  async #takeSteps(steps: readonly { sample: AspectSample; learningRate: number }[]): Promise<{ loss: Tensor; norm: Tensor }[]> {
+    const { pass, tokens, before } = await this.#pass(steps.map(({ sample }) => ({ sample, weight: 1 })));
+    const results: { loss: Tensor; norm: Tensor }[] = [];
+    const behind = steps.flatMap(({ sample: { view }, learningRate }, s) => {
+      this.#optimizer.begin();
+      const clear = this.#optimizer.touch(view, { alone: true });
+      const { plan, norm } = this.#optimizer.update({ learningRate });
+      results.push({ loss: pass.losses.view([1], 4 * s), norm });
+      return [...clear, this.#backwardPlan(view, tokens[s]), plan];
     });
+    this.#run(...before, pass.plan, ...behind);
+    return results;
   }
 
-  #forwardPlan(view: string, tokens: number): Plan {
-    return this.#plans.get(`forward ${view} ${tokens}`, () => {
-      const plan = new Plan(this.gpu, `aspect ${view} of ${tokens} visual tokens`);
-      this.#options.aspects.recordForward(plan, view, { features: this.#featuresOf(tokens), z: this.#z });
-      return plan;
-    });
+  /** The pass of samples, ready to run behind the plans `before` it; `tokens` has N of each sample's picture. */
+  async #pass(samples: readonly { sample: AspectSample; weight: number }[]) {
+    const { aspects, store, recompute } = this.#options;
+    const { network } = this.#model;
+    const tokens: number[] = [];
+    for (const { sample: { image, view } } of samples) {
+      const { tensor } = await store.get(image);
+      tokens.push(tensor.shape[0]);
+      this.#reserve(tensor.shape[0]);
+      this.gpu.run({ from: tensor, to: this.#features[this.#place(view)] });
+    }
+    const sequences = samples.map(({ sample, weight }) => ({ ...this.#sequence(sample), weight }));
+    const head = commonHead(sequences);
+    const rests = sequences.map((sequence) => withoutFirst(sequence, head.length));
+    const size = passSize(rests);
+    if (samples.length > 1) size.sequences = this.grouping.most; // one plan, however many there are
+    const longest = Math.max(...rests.map(({ ids }) => ids.length));
+    const promptHead = this.#head.prepare(head, samples.length > 1 ? longest + 1 : size.rows, { slots: this.grouping.most });
+    const pass = this.#passes.get(
+      `${size.rows} ${size.answers} ${size.sequences} ${promptHead.generation}`,
+      () =>
+        new TrainingPass(network, {
+          ...size,
+          head: network.weights.head,
+          sources: { aspects: this.#z },
+          gradients: { aspects: { out: this.#dz, add: false } },
+          recompute,
+          promptHead,
+        }),
+    );
+    pass.write(rests);
+    const before = samples.map(({ sample: { view } }, s) =>
+      this.#plans.get(`forward ${view} ${tokens[s]}`, () => {
+        const plan = new Plan(this.gpu, `aspect ${view} of ${tokens[s]} visual tokens`);
+        aspects.recordForward(plan, view, { features: this.#featuresOf(view, tokens[s]), z: this.#rowsOf(this.#z, view) });
+        return plan;
+      })
+    );
+    return { pass, tokens, before };
+  }
+
+  #sequence({ question, label, view }: AspectSample): Omit<TrainingSequence, "weight"> {
+    const first = this.#place(view) * this.#stride;
+    const rows = { aspects: Array.from({ length: this.#options.aspects.tokens }, (_, i) => first + i) };
+    return maspSequence(this.#model, { chat: { question, answer: label }, rows });
+  }
+
+  #run(...plans: Plan[]): void {
+    this.recentPlans = plans;
+    this.gpu.run(...plans);
+  }
+
+  /** Where a view's features, tokens and norm are. */
+  #place(view: string): number {
+    return this.grouping.most > 1 ? this.#options.aspects.views.indexOf(view) : 0;
+  }
+
+  /** A view's tokens, or their gradients. */
+  #rowsOf(tensor: Tensor, view: string): Tensor {
+    const { tokens, hidden } = this.#options.aspects;
+    return tensor.view([tokens, hidden], this.#place(view) * this.#stride * hidden * 4);
+  }
+
+  #featuresOf(view: string, tokens: number): Tensor {
+    return this.#features[this.#place(view)].view([tokens, this.#options.aspects.hidden]);
   }
 
   #backwardPlan(view: string, tokens: number): Plan {
-    return this.#plans.get(`backward ${view} ${tokens}`, () => {
+    return this.#plans.get(`backward ${view} ${tokens} ${this.#optimizer.place(view)}`, () => {
       const plan = new Plan(this.gpu, `gradient of aspect ${view} of ${tokens} visual tokens`);
       this.#options.aspects.recordBackward(plan, view, {
-        features: this.#featuresOf(tokens),
-        dz: this.#dz,
+        features: this.#featuresOf(view, tokens),
+        dz: this.#rowsOf(this.#dz, view),
         gradients: this.gradients(view),
       });
       return plan;
     });
   }
 
-  #featuresOf(tokens: number): Tensor {
-    return this.#features.view([tokens, this.#features.shape[1]]);
-  }
-
   #reserve(tokens: number): void {
-    const [capacity, hidden] = this.#features.shape;
+    const [capacity, hidden] = this.#features[0].shape;
     if (tokens <= capacity) return;
     this.#plans.clear();
-    this.gpu.destroy(this.#features);
-    this.#features = this.gpu.tensor([Math.ceil(tokens / 64) * 64, hidden], { label: "features of the picture" });
+    const larger = this.#features.map(() => this.gpu.tensor([Math.ceil(tokens / 64) * 64, hidden], { label: "features of a picture" }));
+    this.gpu.run(...this.#features.map((from, i) => ({ from, to: larger[i] }))); // those of a pass that is being put together
+    this.gpu.destroy(...this.#features);
+    this.#features = larger;
   }
 }

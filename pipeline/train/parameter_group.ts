@@ -1,4 +1,4 @@
-/** A flat tensor of parameters with its gradient, its AdamW moments and its own count of updates. */
+/** A flat tensor of parameters with its AdamW moments and its own count of updates. */
 import { adamW, hyperValues } from "../../kernels/adamw/adamw.ts";
 import { adamW8bit, type AdamW8bitState, adamW8bitState, keeps32Bit } from "../../kernels/adamw_8bit/adamw_8bit.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
@@ -30,30 +30,26 @@ export interface ParameterGroupOptions {
 export class ParameterGroup implements Disposable {
   /** The parameters. */
   readonly parameter: Tensor;
-  /** Their gradient, of the same shape. */
-  readonly gradient: Tensor;
   readonly #gpu: Gpu;
   readonly #hyper: Tensor;
   readonly #moments: { kind: "32-bit"; tensors: { m: Tensor; v: Tensor } } | { kind: "8-bit"; tensors: AdamW8bitState };
   #updates = 0;
 
-  /** Makes gradient and moments, all zero. */
+  /** Makes moments, all zero. */
   constructor(gpu: Gpu, options: ParameterGroupOptions) {
     const { parameter, eightBit = false } = options;
     const like = (what: string) => gpu.tensor(parameter.shape, { label: `${what} of ${parameter.label}` });
     this.#gpu = gpu;
     this.parameter = parameter;
-    this.gradient = like("gradient");
     this.#hyper = gpu.tensor([8], { label: "optimizer settings" });
     this.#moments = eightBit && !keeps32Bit(parameter.size)
       ? { kind: "8-bit", tensors: adamW8bitState(gpu, { size: parameter.size }) }
       : { kind: "32-bit", tensors: { m: like("first moment"), v: like("second moment") } };
   }
 
-  /** Records the update; `norm` is the result of `gradientNorm`. */
-  recordUpdate(plan: Plan, norm: Tensor): void {
-    const { parameter, gradient } = this;
-    const shared = { parameter, gradient, hyper: this.#hyper, norm };
+  /** Records the update with a gradient of the parameters' shape; `norm` is the result of `gradientNorm`. */
+  recordUpdate(plan: Plan, { gradient, norm }: { gradient: Tensor; norm: Tensor }): void {
+    const shared = { parameter: this.parameter, gradient, hyper: this.#hyper, norm };
     if (this.#moments.kind === "32-bit") adamW(plan, { ...shared, ...this.#moments.tensors });
     else adamW8bit(plan, { ...shared, state: this.#moments.tensors });
   }
@@ -85,8 +81,8 @@ export class ParameterGroup implements Disposable {
     }
   }
 
-  /** Frees gradient and moments; the parameters stay. */
+  /** Frees the moments; the parameters stay. */
   [Symbol.dispose](): void {
-    this.#gpu.destroy(this.gradient, this.#hyper, ...Object.values(this.#moments.tensors) as Tensor[]);
+    this.#gpu.destroy(this.#hyper, ...Object.values(this.#moments.tensors) as Tensor[]);
   }
 }

@@ -40,6 +40,8 @@ export interface PromptTrainerOptions {
 /** Trains a soft prompt; see {@linkcode Trainable}. */
 export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
   readonly gpu: Gpu;
+  /** Gradient of the step so far (n, D). */
+  readonly gradient: Tensor;
   /** Plans of the latest step, for profiles. */
   recentPlans: readonly Plan[] = [];
   readonly #model: Qwen2Vl;
@@ -61,12 +63,13 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
     this.#head = new PromptHead(model.network);
     this.#adamW = { ...ADAMW_DEFAULTS, ...options.adamW };
     this.#group = new ParameterGroup(gpu, { parameter: options.prompt.rows }); // embeddings keep 32-bit moments
+    this.gradient = gpu.tensor(options.prompt.rows.shape, { label: "gradient of the prompt rows" });
     this.#norm = gpu.tensor([2], { label: "gradient norm" });
     this.#clear = new Plan(gpu, "clear gradients");
     this.#clear.clear(this.gradient);
     this.#update = new Plan(gpu, "update of the soft prompt");
     gradientNorm(this.#update, { gradients: [this.gradient], maxNorm: this.#adamW.maxNorm, out: this.#norm });
-    this.#group.recordUpdate(this.#update, this.#norm);
+    this.#group.recordUpdate(this.#update, { gradient: this.gradient, norm: this.#norm });
   }
 
   prefetch(samples: readonly EmotionSample[]): void {
@@ -111,11 +114,6 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
     return this.#norm;
   }
 
-  /** Gradient of the step so far (n, D). */
-  get gradient(): Tensor {
-    return this.#group.gradient;
-  }
-
   state(): Promise<Record<string, TensorData>> {
     return this.#group.state("prefix");
   }
@@ -131,6 +129,6 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
     this.#clear[Symbol.dispose]();
     this.#update[Symbol.dispose]();
     this.#group[Symbol.dispose]();
-    this.gpu.destroy(this.#norm);
+    this.gpu.destroy(this.gradient, this.#norm);
   }
 }

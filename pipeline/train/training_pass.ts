@@ -1,6 +1,6 @@
 /**
  * One pass of training through the frozen language model: embeddings, layers, loss of the answer, and the gradient of the rows that train.
- * Letters: T rows of the pass, A answer rows, L tokens of a sequence, D hidden.
+ * Letters: S sequences, T rows of the pass, A answer rows, L tokens of a sequence, D hidden.
  */
 import { argMax } from "../../kernels/arg_max/arg_max.ts";
 import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
@@ -9,6 +9,7 @@ import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { scatterAddRows } from "../../kernels/rows/rows.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
+import { weightedSums } from "../../kernels/weighted_sums/weighted_sums.ts";
 import { answerLoss } from "../qwen2_vl/answer_loss.ts";
 import type { Prompt } from "../qwen2_vl/prompt.ts";
 import { embedRows, languageModel, languageModelBackward, NO_ROW } from "../qwen2_vl/language_model.ts";
@@ -38,6 +39,8 @@ export interface TrainingPassOptions {
   rows: number;
   /** A */
   answers: number;
+  /** S, at most. */
+  sequences: number;
   /** Rows of the head that count. */
   head: Matrix;
   /** Tensors (n, D) that fill rows of the sequences, by name. */
@@ -48,7 +51,7 @@ export interface TrainingPassOptions {
   headGradient?: { start: number; out: Tensor };
   /** Compute each layer again in the backward pass instead of keeping what it computed. */
   recompute?: boolean;
-  /** Keys and values of the tokens that every sequence begins with; the passes are then of one sequence without these. */
+  /** Keys and values of the tokens that every sequence begins with; the passes are then of sequences without these. */
   promptHead?: HeadCaches;
 }
 
@@ -58,12 +61,17 @@ export function withoutFirst(sequence: TrainingSequence, tokens: number): Traini
   return { ...withoutHead(sequence, tokens), weight, answer: [start - tokens, end - tokens] };
 }
 
-/** T and A of the pass that sequences need. */
-export function passSize(sequences: readonly TrainingSequence[]): { rows: number; answers: number } {
-  return {
-    rows: roundRows(totalRows(sequences.map(({ ids }) => ({ length: ids.length, answers: [] })))),
-    answers: roundAnswers(sequences.reduce((sum, { answer: [start, end] }) => sum + end - start, 0)),
-  };
+/** Sizes of a pass of several sequences are multiples of these, so that the many sums of their lengths give few shapes of plans. */
+const SEVERAL = { rows: 32, answers: 8 };
+
+/** Sizes of the pass that sequences need. */
+export function passSize(sequences: readonly TrainingSequence[]): { rows: number; answers: number; sequences: number } {
+  const rows = totalRows(sequences.map(({ ids }) => ({ length: ids.length, answers: [] })));
+  const answers = sequences.reduce((sum, { answer: [start, end] }) => sum + end - start, 0);
+  const count = sequences.length;
+  if (count < 2) return { rows: roundRows(rows), answers: roundAnswers(answers), sequences: count };
+  const up = (value: number, step: number) => Math.ceil(value / step) * step;
+  return { rows: roundRows(up(rows, SEVERAL.rows)), answers: up(answers, SEVERAL.answers), sequences: count };
 }
 
 /** A recorded pass; see the module's text. */
@@ -72,20 +80,24 @@ export class TrainingPass implements Disposable {
   readonly plan: Plan;
   /** Weighted sum of the sequences' losses (1). */
   readonly loss: Tensor;
+  /** Weighted loss of each sequence (S). */
+  readonly losses: Tensor;
   /** -log p of every answer row (A). */
   readonly nll: Tensor;
   /** Most probable token of every answer row (A) u32; computed where there is no backward pass. */
   readonly choices: Tensor;
   readonly #inputs: InputBlock<InputSpec>;
   readonly #sources: readonly string[];
-  readonly #size: { rows: number; answers: number; before?: KeysBefore };
+  readonly #size: { rows: number; answers: number; sequences: number; keys: number; before?: KeysBefore };
 
   /** Records the pass. */
   constructor(network: Network, options: TrainingPassOptions) {
-    const { rows, answers, head, sources, gradients, headGradient, recompute, promptHead } = options;
+    const { rows, answers, sequences, head, sources, gradients, headGradient, recompute, promptHead } = options;
     this.#sources = Object.keys(sources);
-    this.#size = { rows, answers, ...(promptHead && { before: { first: promptHead.first, end: promptHead.end } }) };
-    const keys = rows + (promptHead?.end ?? 0);
+    const slots = promptHead && sequences > 1 ? sequences : undefined; // each sequence's keys lie behind a head of its own
+    const keys = slots ? slots * promptHead!.stride : rows + (promptHead?.end ?? 0);
+    const before = promptHead && { first: promptHead.first, end: promptHead.end, ...(slots && { stride: promptHead.stride }) };
+    this.#size = { rows, answers, sequences, keys, before };
     const plan = this.plan = new Plan(network.gpu, `training pass of ${rows} rows, ${answers} answers`);
     const inputs = this.#inputs = inputBlock(plan, {
       ids: { shape: [rows], dtype: "u32" },
@@ -98,6 +110,8 @@ export class TrainingPass implements Disposable {
       answerKeyRanges: { shape: [keys, 2], dtype: "u32" },
       targets: { shape: [answers], dtype: "u32" },
       weights: { shape: [answers], dtype: "f32" },
+      answersOf: { shape: [sequences, 2], dtype: "u32" },
+      cacheRows: { shape: [rows], dtype: "u32" },
       ...Object.fromEntries(this.#sources.map((name) => [`source ${name}`, { shape: [rows], dtype: "u32" }])),
     } as InputSpec);
     const t = inputs.tensors;
@@ -110,7 +124,7 @@ export class TrainingPass implements Disposable {
       rows: { positions: t.positions, ranges: t.ranges, keyRanges: t.keyRanges },
       answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges, keyRanges: t.answerKeyRanges },
       caches: promptHead?.caches.map((cache) => cache.view([keys, cache.shape[1]])),
-      cacheStart: promptHead?.end,
+      ...(slots ? { cacheRows: t.cacheRows } : { cacheStart: promptHead?.end }),
     });
     const { logits, dlogits, dhidden } = answerLoss(plan, {
       hidden,
@@ -119,6 +133,12 @@ export class TrainingPass implements Disposable {
       weights: t.weights,
       loss: this.loss,
       nll: this.nll,
+    });
+    this.losses = weightedSums(plan, {
+      values: this.nll,
+      weights: t.weights,
+      ranges: t.answersOf,
+      out: plan.persistent([sequences], { label: "losses" }),
     });
     this.choices = plan.persistent([answers], { dtype: "u32", label: "most probable tokens" });
     if (Object.keys(gradients).length === 0) {
@@ -137,6 +157,9 @@ export class TrainingPass implements Disposable {
   /** Writes the sequences that the next run computes. */
   write(sequences: readonly TrainingSequence[]): void {
     const { rows, answers } = this.#size;
+    if (sequences.length > this.#size.sequences) {
+      throw new Error(`${this.plan.label}: ${sequences.length} sequences; at most ${this.#size.sequences}`);
+    }
     const segments = sequences.map(({ ids, positions, answer: [start, end] }) => ({
       length: ids.length,
       positions,
@@ -154,12 +177,15 @@ export class TrainingPass implements Disposable {
       answerKeyRanges: layout.answerKeyRanges,
       targets: new Uint32Array(answers),
       weights: new Float32Array(answers),
+      answersOf: new Uint32Array(2 * this.#size.sequences),
+      cacheRows: layout.cacheRows,
     };
     for (const name of this.#sources) values[`source ${name}`] = new Uint32Array(rows).fill(NO_ROW);
     let at = 0;
     sequences.forEach(({ ids, rows: filled = {}, answer: [start, end], weight }, s) => {
       values.ids.set(ids, layout.starts[s]);
       for (const name in filled) if (this.#sources.includes(name)) values[`source ${name}`].set(filled[name], layout.starts[s]);
+      values.answersOf.set([at, at + end - start], 2 * s);
       for (let i = start; i < end; i++, at++) {
         values.targets[at] = ids[i];
         values.weights[at] = weight / (end - start);

@@ -5,11 +5,29 @@ import { loadLatestRunState, saveRunState } from "../checkpoint/run_state.ts";
 import type { TensorData } from "../checkpoint/tensor_data.ts";
 import { MaspError } from "../errors.ts";
 import { learningRateAt, type ScheduleType } from "./schedule.ts";
+import { groupSteps } from "./step_grouping.ts";
+import { StepReader } from "./step_reader.ts";
+
+/** Steps of one sample each that can be computed together, since they change different parameters. */
+export interface StepGrouping<S> {
+  /** Steps that are computed together at most. */
+  readonly most: number;
+  /** What a sample's step changes. */
+  changes(sample: S): string;
+  /**
+   * Takes steps that all change different things.
+   *
+   * @returns tensors whose first numbers are a step's loss and the norm of its gradient, until the next call
+   */
+  takeSteps(steps: readonly { sample: S; learningRate: number }[]): Promise<{ loss: Tensor; norm: Tensor }[]>;
+}
 
 /** What trains: adds up gradients of single samples, then takes a step. */
 export interface Trainable<S> {
   /** The device. */
   readonly gpu: Gpu;
+  /** Which steps of one sample each can be computed together. */
+  readonly grouping?: StepGrouping<S>;
   /** Makes ready what a sample will need soon. */
   prefetch?(samples: readonly S[]): void;
   /** Forgets the gradients of the step before. */
@@ -86,8 +104,8 @@ export interface TrainingStep {
   epoch: number;
 }
 
-/** Steps whose losses are read behind one wait. */
-const READ_EVERY = 8;
+/** Among so many steps those are looked for that can be computed together. Windows begin at multiples of this, whenever a run began. */
+const WINDOW = 32;
 
 /**
  * Trains.
@@ -112,29 +130,18 @@ export async function* train<S>(
   let saved = step;
   await options.onBegin?.({ ...begin, totalSteps });
   const saveEvery = options.saveEvery === "epoch" ? stepsPerEpoch : options.saveEvery ?? 0;
-  let pending: PendingStep[] = [];
-  using history = new History(trainable.gpu, READ_EVERY * (perStep + 1));
-  /** Steps whose numbers are on their way, while the next ones are computed. */
-  let reading: Promise<TrainingStep[]> = Promise.resolve([]);
-  const read = (): Promise<TrainingStep[]> => {
-    const steps = pending;
-    pending = [];
-    const numbers = history.read();
-    const before = reading;
-    reading = numbers.then((numbers) =>
-      steps.map(({ losses, norm, ...rest }) => {
-        const loss = losses.reduce((sum, at) => sum + numbers[at], 0);
-        const done = { ...rest, totalSteps, loss, gradientNorm: numbers[norm] };
-        if (!Number.isFinite(loss) || !Number.isFinite(done.gradientNorm)) {
-          const what = Number.isFinite(loss) ? `norm of the gradient is ${done.gradientNorm}` : `loss is ${loss}`;
-          throw notFinite(`${what} at step ${done.step}`, { saved, learningRate: done.learningRate });
-        }
-        return done;
-      })
-    );
-    reading.catch(() => {}); // reported where it is awaited
-    return before;
-  };
+  const grouping = perStep === 1 && (trainable.grouping?.most ?? 1) > 1 ? trainable.grouping : undefined;
+  using reader = new StepReader(trainable.gpu, {
+    first: step,
+    losses: perStep,
+    together: grouping?.most ?? 1,
+    check: ({ step, loss, gradientNorm, learningRate }) => {
+      if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
+      const what = Number.isFinite(loss) ? `norm of the gradient is ${gradientNorm}` : `loss is ${loss}`;
+      throw notFinite(`${what} at step ${step}`, { saved, learningRate });
+    },
+  });
+  const factsOf = (step: number) => ({ step, totalSteps, learningRate: learningRateAt(step, schedule), epoch: (step + 1) / stepsPerEpoch });
   const save = async () => {
     if (!checkpointDir || saved === step) return;
     const tensors = await trainable.state();
@@ -149,30 +156,44 @@ export async function* train<S>(
     const epoch = Math.floor(step / stepsPerEpoch);
     if (epochOrder?.epoch !== epoch) epochOrder = { epoch, samples: order(epoch) };
     const first = (step % stepsPerEpoch) * perStep;
-    const batch = epochOrder.samples.slice(first, first + perStep);
-    trainable.prefetch?.(epochOrder.samples.slice(first, first + 3 * perStep));
-    trainable.begin();
-    const losses: number[] = [];
-    for (const sample of batch) losses.push(history.keep(await trainable.accumulate(sample, { weight: 1 / batch.length, step })));
-    const learningRate = learningRateAt(step, schedule);
-    const norm = history.keep(trainable.update({ learningRate }));
-    pending.push({ step, losses, norm, learningRate, epoch: (step + 1) / stepsPerEpoch });
-    step++;
+    if (grouping) {
+      const steps = Math.min(lastStep, ...[WINDOW, stepsPerEpoch, saveEvery || Infinity].map((size) => behind(step, size))) - step;
+      const window = epochOrder.samples.slice(first, first + steps);
+      const groups = groupSteps(window.map((sample) => grouping.changes(sample)), grouping.most);
+      const next = epochOrder.samples.slice(first + steps, first + steps + grouping.most);
+      for (const [g, group] of groups.entries()) {
+        trainable.prefetch?.([...group, ...(groups[g + 1] ?? [])].map((i) => window[i]).concat(groups[g + 1] ? [] : next));
+        const facts = group.map((i) => factsOf(step + i));
+        const taken = await grouping.takeSteps(group.map((i, k) => ({ sample: window[i], learningRate: facts[k].learningRate })));
+        taken.forEach(({ loss, norm }, k) => reader.add(facts[k], { losses: [reader.keep(loss)], norm: reader.keep(norm) }));
+        if (reader.due) yield* await reader.read();
+      }
+      step += steps;
+    } else {
+      const batch = epochOrder.samples.slice(first, first + perStep);
+      trainable.prefetch?.(epochOrder.samples.slice(first, first + 3 * perStep));
+      trainable.begin();
+      const losses: number[] = [];
+      for (const sample of batch) losses.push(reader.keep(await trainable.accumulate(sample, { weight: 1 / batch.length, step })));
+      const facts = factsOf(step);
+      reader.add(facts, { losses, norm: reader.keep(trainable.update(facts)) });
+      step++;
+    }
     const due = saveEvery > 0 && step % saveEvery === 0;
-    if (pending.length === READ_EVERY || due) yield* await read();
+    if (reader.due || due) yield* await reader.read();
     if (due) {
-      yield* await read();
+      yield* await reader.read();
       await save();
     }
   }
-  yield* await read();
-  yield* await read();
+  yield* await reader.read();
+  yield* await reader.read();
   await save();
 }
 
-interface PendingStep extends Pick<TrainingStep, "step" | "learningRate" | "epoch"> {
-  losses: number[];
-  norm: number;
+/** The multiple of a size behind a step. */
+function behind(step: number, size: number): number {
+  return (Math.floor(step / size) + 1) * size;
 }
 
 function notFinite(what: string, options: { saved: number; learningRate?: number }): MaspError {
@@ -215,36 +236,4 @@ function difference(found: string | undefined, wanted: string): string {
   const b = JSON.parse(wanted) as Record<string, unknown>;
   const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(b[name]));
   return names.map((name) => `${name}: ${JSON.stringify(a[name])} there, ${JSON.stringify(b[name])} now`).join("; ");
-}
-
-/** Single numbers that the GPU computed, gathered until they are read together; meanwhile others are gathered in a second tensor. */
-class History implements Disposable {
-  readonly #gpu: Gpu;
-  readonly #tensors: [Tensor, Tensor];
-  #count = 0;
-
-  constructor(gpu: Gpu, capacity: number) {
-    this.#gpu = gpu;
-    const tensor = () => gpu.tensor([capacity], { label: "losses and norms" });
-    this.#tensors = [tensor(), tensor()];
-  }
-
-  /** Copies a tensor's first number; @returns its place among the numbers that are read next */
-  keep(tensor: Tensor): number {
-    const at = this.#count++;
-    this.#gpu.run({ from: tensor.view([1]), to: this.#tensors[0].view([1], 4 * at) });
-    return at;
-  }
-
-  async read(): Promise<Float32Array> {
-    if (this.#count === 0) return new Float32Array(0);
-    const numbers = this.#gpu.readFloats(this.#tensors[0].view([this.#count]));
-    this.#tensors.reverse();
-    this.#count = 0;
-    return await numbers;
-  }
-
-  [Symbol.dispose](): void {
-    this.#gpu.destroy(...this.#tensors);
-  }
 }

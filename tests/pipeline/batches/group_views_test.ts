@@ -1,0 +1,82 @@
+/** Steps of different views that share a pass: the same losses, norms and parameters as one after the other. */
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { createAspects, trainAspects, type TrainAspectsOptions } from "../../../pipeline/aspect_attend.ts";
+import { FeatureStore } from "../../../pipeline/encode.ts";
+import type { Qwen2Vl } from "../../../pipeline/load.ts";
+import { groupSteps } from "../../../pipeline/train/step_grouping.ts";
+import type { TrainingStep } from "../../../pipeline/train/training_run.ts";
+import { demoExamples, demoPrompts, modelTest, temporaryFolder } from "../stages/support.ts";
+import { resizedPicture } from "../train/resized_picture.ts";
+
+/** Trains until the end, or until a step was told. */
+async function trained(model: Qwen2Vl, options: Partial<TrainAspectsOptions> & Pick<TrainAspectsOptions, "examples">, last = Infinity) {
+  using aspects = createAspects(model, { seed: 1 });
+  const controller = new AbortController();
+  const run = { prompts: await demoPrompts(), seed: 1, learningRate: 1e-3, warmupRatio: 0.1, signal: controller.signal };
+  const before = model.gpu.counters.dispatches;
+  const steps: TrainingStep[] = [];
+  for await (const step of trainAspects(model, aspects, { ...run, ...options })) {
+    steps.push(step);
+    if (step.step === last) controller.abort();
+  }
+  return { steps, aspects: await aspects.read(), dispatches: model.gpu.counters.dispatches - before };
+}
+
+/** Pictures of three sizes, the largest in the middle. */
+async function pictures(dir: string) {
+  const sizes = [[84, 112], [112, 84], [308, 308], [140, 140]] as const;
+  const examples = await demoExamples(8);
+  return await Promise.all(
+    examples.map(async (example, i) => ({ ...example, image: await resizedPicture(example.image, { dir, size: sizes[i % 4] }) })),
+  );
+}
+
+modelTest("steps of different views in one pass: the same losses, norms and parameters, bit for bit", async (model) => {
+  using dir = temporaryFolder();
+  await using store = new FeatureStore(model);
+  const shared = { examples: await pictures(dir.path), store, adamW: { eightBit: true }, maxSteps: 36 };
+  const alone = await trained(model, { ...shared, groupViews: 1 });
+  assertEquals(alone.steps.map(({ step }) => step), Array.from({ length: 36 }, (_, i) => i));
+  assertEquals(alone.steps[0].learningRate, 0);
+
+  const together = await trained(model, { ...shared, groupViews: 6 });
+  assertEquals(together.steps, alone.steps);
+  assertEquals(together.aspects, alone.aspects);
+  assertLess(together.dispatches, 0.7 * alone.dispatches, "little was computed together");
+
+  // Stopped and gone on with, with other groups and boundaries
+  const parts = { ...shared, checkpointDir: dir.file("checkpoints"), saveEvery: 7 };
+  const stopped = await trained(model, { ...parts, groupViews: 4 }, 9);
+  assert(stopped.steps.length > 9 && stopped.steps.length < 36, `stopped after ${stopped.steps.length} steps`);
+  const resumed = await trained(model, { ...parts, groupViews: 2, resume: true });
+  assertEquals([...stopped.steps, ...resumed.steps], alone.steps);
+  assertEquals(resumed.aspects, alone.aspects);
+});
+
+modelTest("steps of different views in one pass: layers computed again change nothing", async (model) => {
+  const shared = { examples: await demoExamples(4), maxSteps: 12 };
+  const [alone, together] = [
+    await trained(model, { ...shared, groupViews: 1 }),
+    await trained(model, { ...shared, groupViews: 6, recompute: true }),
+  ];
+  assertEquals(together.steps, alone.steps);
+  assertEquals(together.aspects, alone.aspects);
+});
+
+Deno.test("groups of steps: each once, steps that change the same thing in their order, as few groups as can be", () => {
+  const names = ["a", "b", "c", "d", "e"];
+  for (let seed = 0; seed < 50; seed++) {
+    const changes = Array.from({ length: seed }, (_, i) => names[(i * i * 7 + seed * i + (i >> 2)) % (1 + seed % 5)]);
+    for (const most of [1, 2, 3, 8]) {
+      const groups = groupSteps(changes, most);
+      assertEquals(groups.flat().sort((a, b) => a - b), changes.map((_, i) => i));
+      assert(groups.every((group) => group.length <= most && new Set(group.map((i) => changes[i])).size === group.length));
+      for (const name of names) {
+        const own = groups.flat().filter((i) => changes[i] === name);
+        assertEquals(own, own.toSorted((a, b) => a - b));
+      }
+      const longest = Math.max(0, ...names.map((name) => changes.filter((change) => change === name).length));
+      assertEquals(groups.length, Math.max(longest, Math.ceil(changes.length / most)));
+    }
+  }
+});
