@@ -52,7 +52,7 @@ deviceTest("kill: stage 1 goes on to the same files after SIGKILLs at arbitrary 
   assert(at > 0 && at <= 24);
   const whole = await runStage1(
     gpu,
-    await runSettings("stage1", { ...flags, save_steps: "0", save_strategy: "no", output_dir: dir.file("whole") }),
+    await runSettings("stage1", { ...flags, output_dir: dir.file("whole") }),
   );
   assertEquals(await Deno.readFile(resumed.outputPath), await Deno.readFile(whole.outputPath));
   const lines = await readMetrics(join(output_dir, "metrics.jsonl"));
