@@ -8,7 +8,7 @@ import type { Tensor } from "../../kernels/tensor.ts";
 import { Continuation, Decoding, Prefill } from "./generation_plans.ts";
 import type { Network } from "./network.ts";
 import type { Prompt } from "./prompt.ts";
-import { type HeadCaches, headOf, PromptHead, withoutHead } from "./prompt_head.ts";
+import { commonHead, type HeadCaches, PromptHead, withoutHead } from "./prompt_head.ts";
 import { layoutSequences, roundRows, totalRows } from "./sequence_layout.ts";
 
 /** Options of {@linkcode Generator}. */
@@ -29,6 +29,14 @@ export interface Generated {
   tokens: number[][];
   /** Logits behind each prompt (V), when asked for. */
   logits?: Float32Array[];
+}
+
+/** Result of {@linkcode Generator.scoreAll} for a prompt. */
+export interface Scored {
+  /** Log-probability of each continuation. */
+  scores: number[];
+  /** The greedy answer, without the end token. */
+  tokens: number[];
 }
 
 /** Generates answers, with a plan for the prompts per number of rows and one for a further token. */
@@ -66,39 +74,47 @@ export class Generator implements Disposable {
     return { tokens, logits: prompts.map((_, r) => floats.slice(r * width, r * width + head.rows)) };
   }
 
+  /** The scores of one prompt; see {@linkcode scoreAll}. */
+  async score(prompt: Prompt, continuations: readonly (readonly number[])[]): Promise<Scored> {
+    return (await this.scoreAll([prompt], continuations))[0];
+  }
+
   /**
-   * Log-probability of continuations of a prompt. The prompt is computed once; each continuation then goes on from its keys and values.
+   * Log-probability of continuations of prompts. The prompts are computed once, in one pass; each continuation then goes on from their keys
+   * and values, behind all prompts at once.
    *
    * @param continuations token ids, at least one each
-   * @returns one sum of log-probabilities per continuation, and the greedy answer
+   * @returns one sum of log-probabilities per continuation, and the greedy answer, for each prompt
    */
-  async score(prompt: Prompt, continuations: readonly (readonly number[])[]): Promise<{ scores: number[]; tokens: number[] }> {
-    const longest = Math.max(this.#options.maxNewTokens, ...continuations.map((ids) => ids.length));
-    const { prefill, decoding, before } = this.#start([prompt], longest);
-    const { gpu } = this.#network;
+  async scoreAll(prompts: readonly Prompt[], continuations: readonly (readonly number[])[]): Promise<Scored[]> {
     const { maxNewTokens, head } = this.#options;
+    const longest = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length));
+    const { prefill, decoding, before: { caches }, ends } = this.#start(prompts, longest);
+    const { gpu } = this.#network;
     for (let i = 1; i < maxNewTokens; i++) decoding.plan.run();
+    const count = prompts.length;
     using sums = new Plan(gpu, "scores"); // holds the results until they are read together
     const results = continuations.map((ids) => {
       if (ids.length < 2) return undefined;
       const rows = ids.length - 1;
-      const plan = this.#continuations.get(`${rows}`, () => new Continuation(this.#network, { rows, head, caches: before.caches }));
-      plan.write(ids, {
-        first: before.first,
-        start: before.end + prompt.ids.length - (before.end - before.first),
-        position: nextPosition(prompt),
-      });
-      const result = sums.persistent([1], { label: "score" });
-      gpu.run(plan.plan, { from: plan.loss, to: result });
+      const plan = this.#continuations.get(`${rows} ${count}`, () => new Continuation(this.#network, { rows, count, head, caches }));
+      plan.write(ids, ends);
+      const result = sums.persistent([count], { label: "scores" });
+      gpu.run(plan.plan, { from: plan.losses, to: result });
       return result;
     });
     const kept = results.filter((result) => result !== undefined);
     const [logits, generated, ...rest] = await gpu.read(prefill.logits, decoding.state.generated, ...kept);
-    const first = logSoftmax(new Float32Array(logits.buffer).subarray(0, head.rows));
-    const tails = rest.map((bytes) => -new Float32Array(bytes.buffer)[0]);
-    let next = 0;
-    const scores = continuations.map((ids, i) => first[ids[0]] + (results[i] ? tails[next++] : 0));
-    return { scores, tokens: this.#untilEnd([...new Uint32Array(generated.buffer)]) };
+    const floats = new Float32Array(logits.buffer);
+    const ids = new Uint32Array(generated.buffer);
+    const losses = rest.map((bytes) => new Float32Array(bytes.buffer));
+    const width = prefill.logits.shape[1];
+    return prompts.map((_, r) => {
+      const first = logSoftmax(floats.subarray(r * width, r * width + head.rows));
+      let next = 0;
+      const scores = continuations.map(([id], i) => first[id] - (results[i] ? losses[next++][r] : 0));
+      return { scores, tokens: this.#untilEnd([...ids.subarray(r * maxNewTokens, (r + 1) * maxNewTokens)]) };
+    });
   }
 
   /** Frees plans and caches. */
@@ -115,27 +131,44 @@ export class Generator implements Disposable {
   }
 
   /** Runs the prompts' pass, which leaves the first token in the state. */
-  #start(whole: readonly Prompt[], reserve = this.#options.maxNewTokens): { prefill: Prefill; decoding: Decoding; before: HeadCaches } {
-    const head = whole.length === 1 && !whole[0].positions ? headOf(whole[0].ids) : [];
+  #start(whole: readonly Prompt[], reserve = this.#options.maxNewTokens): Started {
+    const head = whole.some(({ positions }) => positions) ? [] : commonHead(whole);
     const prompts = whole.map((prompt) => withoutHead(prompt, head.length));
-    const segments = prompts.map(({ ids, positions }) => ({ length: ids.length, positions, answers: [ids.length - 1], reserve }));
     const count = prompts.length;
+    const slots = count > 1 && head.length > 0; // several prompts lie behind a head each
+    const reserved = slots ? 0 : reserve;
+    const segments = prompts.map(({ ids, positions }) => ({ length: ids.length, positions, answers: [ids.length - 1], reserve: reserved }));
     const rows = roundRows(totalRows(segments));
-    const before = this.#head.prepare(head, rows);
+    const longest = Math.max(...prompts.map(({ ids }) => ids.length));
+    const before = this.#head.prepare(head, slots ? longest + reserve + 1 : rows, { slots: slots ? count : 1 });
     if (before.generation !== this.#generation) {
       for (const plans of [this.#continuations, this.#prefills, this.#decodings]) plans.clear();
       this.#generation = before.generation;
     }
     const shared = { ...this.#options, count, before };
     const decoding = this.#decodings.get(`${count}`, () => new Decoding(this.#network, shared));
-    const prefill = this.#prefills.get(`${rows} ${count}`, () => new Prefill(this.#network, { ...shared, rows, state: decoding.state }));
-    const { first, end } = before; // of one prompt alone: several lie behind each other, without a kept head
-    const layout = layoutSequences(segments, { rows, answers: count, before: { first, end } });
+    const { state } = decoding;
+    const prefill = this.#prefills.get(`${rows} ${count} ${slots}`, () => new Prefill(this.#network, { ...shared, rows, state, slots }));
+    const { first, end, stride } = before;
+    const keys = slots ? before.slots * stride : undefined;
+    const layout = layoutSequences(segments, { rows, answers: count, keys, before: { first, end, ...(slots && { stride }) } });
     prefill.write(prompts, layout);
-    decoding.write(whole.map(nextPosition), { lengths: prompts.map(({ ids }) => ids.length), starts: layout.starts, before });
+    const positions = whole.map(nextPosition);
+    const lengths = prompts.map(({ ids }) => ids.length);
+    decoding.write(positions, { lengths, places: layout.places });
     prefill.plan.run();
-    return { prefill, decoding, before };
+    const ends = layout.places.map(({ first, own }, r) => ({ first, start: own + lengths[r], position: positions[r] }));
+    return { prefill, decoding, before, ends };
   }
+}
+
+/** A pass that was begun. */
+interface Started {
+  prefill: Prefill;
+  decoding: Decoding;
+  before: HeadCaches;
+  /** Where each prompt goes on: its first key, and row and position behind its last token. */
+  ends: { first: number; start: number; position: number }[];
 }
 
 /** Position of the token behind a prompt: one more than the largest. */

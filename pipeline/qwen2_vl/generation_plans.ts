@@ -9,12 +9,13 @@ import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input
 import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
+import { weightedSums } from "../../kernels/weighted_sums/weighted_sums.ts";
 import { answerLogits } from "./answer_loss.ts";
 import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
 import type { Network } from "./network.ts";
 import type { Prompt } from "./prompt.ts";
 import type { HeadCaches } from "./prompt_head.ts";
-import type { KeysBefore, SequenceLayout } from "./sequence_layout.ts";
+import type { SequenceLayout } from "./sequence_layout.ts";
 
 /** What the plans of one generation share. */
 export interface GenerationPlanOptions {
@@ -39,8 +40,11 @@ export class Prefill implements Disposable {
   readonly #inputs: InputBlock<InputSpec>;
   readonly #sources: string[];
 
-  /** @param options rows: of the pass, a number that {@linkcode roundRows} gives; state: where the first new tokens go */
-  constructor(network: Network, options: GenerationPlanOptions & { rows: number; state: GenerationState }) {
+  /**
+   * @param options rows: of the pass, a number that {@linkcode roundRows} gives; state: where the first new tokens go; slots: whether each
+   *   prompt has its own head in the caches, and so its own place there
+   */
+  constructor(network: Network, options: GenerationPlanOptions & { rows: number; state: GenerationState; slots: boolean }) {
     const { rows, count, before, head, sources = {}, state } = options;
     this.#sources = Object.keys(sources);
     this.plan = new Plan(network.gpu, `prompts of ${rows} rows`);
@@ -51,6 +55,7 @@ export class Prefill implements Disposable {
       index: { shape: [count], dtype: "u32" },
       answerPositions: { shape: [count, 3], dtype: "u32" },
       answerRanges: { shape: [count, 2], dtype: "u32" },
+      cacheRows: { shape: [rows], dtype: "u32" },
       ...Object.fromEntries(this.#sources.map((name) => [`source ${name}`, { shape: [rows], dtype: "u32" }])),
     } as InputSpec);
     this.#inputs = inputs;
@@ -62,7 +67,7 @@ export class Prefill implements Disposable {
       rows: { positions: t.positions, ranges: t.ranges },
       answers: { index: t.index, positions: t.answerPositions, ranges: t.answerRanges },
       caches: before.caches,
-      cacheStart: before.end,
+      ...(options.slots ? { cacheRows: t.cacheRows } : { cacheStart: before.end }),
     });
     this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
     this.plan.copy(answerLogits(this.plan, { hidden, head }), this.logits);
@@ -80,6 +85,7 @@ export class Prefill implements Disposable {
       index: layout.answers,
       answerPositions: layout.answerPositions,
       answerRanges: layout.answerRanges,
+      cacheRows: layout.cacheRows,
     };
     for (const name of this.#sources) values[`source ${name}`] = new Uint32Array(rows).fill(NO_ROW);
     prompts.forEach(({ ids, rows: filled = {} }, r) => {
@@ -123,15 +129,14 @@ export class Decoding implements Disposable {
    * Begins at the first new token.
    *
    * @param positions position of each sequence's first new token (R)
-   * @param at where the sequences lie in the caches
+   * @param at lengths of the prompts in this pass, and their keys
    */
-  write(positions: readonly number[], at: { lengths: readonly number[]; starts: readonly number[]; before: KeysBefore }): void {
-    const { lengths, starts, before } = at;
+  write(positions: readonly number[], at: { lengths: readonly number[]; places: SequenceLayout["places"] }): void {
+    const { lengths, places } = at;
     const { gpu } = this.plan;
-    const rows = starts.map((start, r) => before.end + start + lengths[r]);
-    const first = (r: number) => before.end ? before.first : starts[r];
+    const rows = places.map(({ own }, r) => own + lengths[r]);
     gpu.write(this.state.positions, Uint32Array.from(positions.flatMap((p) => [p, p, p])));
-    gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [first(r), row + 1])));
+    gpu.write(this.state.ranges, Uint32Array.from(rows.flatMap((row, r) => [places[r].first, row + 1])));
     gpu.write(this.state.cacheRow, Uint32Array.from(rows));
     gpu.write(this.state.step, Uint32Array.of(0));
   }
@@ -142,19 +147,20 @@ export class Decoding implements Disposable {
   }
 }
 
-/** Tokens behind a single prompt whose keys and values are in the caches' first rows. */
+/** The same given tokens behind each prompt, whose keys and values are in the caches. */
 export class Continuation implements Disposable {
   /** What runs. */
   readonly plan: Plan;
-  /** Sum of -log p of all tokens but the first (1). */
-  readonly loss: Tensor;
+  /** Sum of -log p of all tokens but the first, for each prompt (R). */
+  readonly losses: Tensor;
   readonly #inputs;
   readonly #rows: number;
 
-  /** @param options rows: tokens of the continuation less one */
-  constructor(network: Network, options: { rows: number; head: Matrix; caches: readonly Tensor[] }) {
-    const { rows, head, caches } = options;
-    this.#rows = rows;
+  /** @param options rows: tokens of the continuation less one; count: prompts */
+  constructor(network: Network, options: { rows: number; count: number; head: Matrix; caches: readonly Tensor[] }) {
+    const { count, head, caches } = options;
+    this.#rows = options.rows;
+    const rows = options.rows * count;
     this.plan = new Plan(network.gpu, `continuation of ${rows} rows`);
     this.#inputs = inputBlock(this.plan, {
       ids: { shape: [rows], dtype: "u32" },
@@ -163,25 +169,29 @@ export class Continuation implements Disposable {
       cacheRows: { shape: [rows], dtype: "u32" },
       targets: { shape: [rows], dtype: "u32" },
       weights: { shape: [rows], dtype: "f32" },
+      rowsOf: { shape: [count, 2], dtype: "u32" },
     });
-    const { ids, positions, ranges, cacheRows, targets, weights } = this.#inputs.tensors;
+    const { ids, positions, ranges, cacheRows, targets, weights, rowsOf } = this.#inputs.tensors;
     const x = embedRows(this.plan, { network, ids });
     const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
-    this.loss = this.plan.persistent([1], { label: "score" });
     const logits = answerLogits(this.plan, { hidden, head });
-    crossEntropy(this.plan, { logits, targets, weights, vocabulary: head.rows, loss: this.loss });
+    const { nll } = crossEntropy(this.plan, { logits, targets, weights, vocabulary: head.rows });
+    const out = this.plan.persistent([count], { label: "scores" });
+    this.losses = weightedSums(this.plan, { values: nll, weights, ranges: rowsOf, out });
   }
 
-  /** @param at first: first row of the prompt in the caches; start, position: row and position of the first given token */
-  write(ids: readonly number[], at: { first: number; start: number; position: number }): void {
+  /** @param prompts first: first row of each prompt in the caches; start, position: row and position of the first given token */
+  write(ids: readonly number[], prompts: readonly { first: number; start: number; position: number }[]): void {
     const rows = Array.from({ length: this.#rows }, (_, i) => i);
+    const all = (values: (at: (typeof prompts)[number]) => number[]) => prompts.flatMap(values);
     this.#inputs.write({
-      ids: ids.slice(0, -1),
-      positions: rows.flatMap((i) => [at.position + i, at.position + i, at.position + i]),
-      ranges: rows.flatMap((i) => [at.first, at.start + i + 1]),
-      cacheRows: rows.map((i) => at.start + i),
-      targets: ids.slice(1),
-      weights: rows.map(() => 1),
+      ids: all(() => ids.slice(0, -1)),
+      positions: all(({ position }) => rows.flatMap((i) => [position + i, position + i, position + i])),
+      ranges: all(({ first, start }) => rows.flatMap((i) => [first, start + i + 1])),
+      cacheRows: all(({ start }) => rows.map((i) => start + i)),
+      targets: all(() => ids.slice(1)),
+      weights: all(() => rows.map(() => 1)),
+      rowsOf: prompts.flatMap((_, r) => [r * rows.length, (r + 1) * rows.length]),
     });
   }
 

@@ -34,6 +34,8 @@ export interface SequenceLayout {
   answerRanges: Uint32Array;
   /** Answers [first, end) that see a key (C, 2). */
   answerKeyRanges: Uint32Array;
+  /** Keys of every sequence: the first that it sees, and that of its first row. */
+  places: { first: number; own: number }[];
   /** Key that is each row's own (T); padding has the last key, which no row sees where `before.stride` is given. */
   cacheRows: Uint32Array;
 }
@@ -82,6 +84,7 @@ export function layoutSequences(
     throw new Error("layoutSequences: several sequences with keys before them need a stride");
   }
   const starts: number[] = [];
+  const places: { first: number; own: number }[] = [];
   const positions = new Uint32Array(rows * 3);
   const ranges = new Uint32Array(rows * 2);
   const answerRows = new Uint32Array(answers);
@@ -94,6 +97,7 @@ export function layoutSequences(
     starts.push(row);
     const own = stride === undefined ? before.end + row : s * stride + before.end; // key of the first row
     const first = stride !== undefined || before.end > 0 ? own - before.end + before.first : own;
+    places.push({ first, own });
     for (let i = 0; i < length; i++) {
       for (let axis = 0; axis < 3; axis++) positions[(row + i) * 3 + axis] = given ? given[i * 3 + axis] : before.end - before.first + i;
     }
@@ -126,6 +130,7 @@ export function layoutSequences(
     answerPositions,
     answerRanges,
     answerKeyRanges: inverse(answerRanges),
+    places,
     cacheRows,
   };
 }
