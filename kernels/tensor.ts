@@ -1,10 +1,10 @@
 /** Tensors: a shape and a number type over a part of a GPU buffer. */
 
 /** Number types on the GPU. `bf16` and `f16` are packed two in a 32-bit word, little half first; `int8` and `int4` are for weights. */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "i32";
+export type DType = "f32" | "f16" | "bf16" | "u32" | "i32" | "int8" | "int4";
 
 /** Bits of one element. */
-const BITS: Record<DType, number> = { f32: 32, f16: 16, bf16: 16, u32: 32, i32: 32 };
+const BITS: Record<DType, number> = { f32: 32, f16: 16, bf16: 16, u32: 32, i32: 32, int8: 8, int4: 4 };
 
 /** Number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {

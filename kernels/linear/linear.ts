@@ -5,7 +5,7 @@
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
-import type { Matrix, WeightType } from "./matrix.ts";
+import { type Matrix, weightTensors, type WeightType } from "./matrix.ts";
 import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, tiledProduct, vectorProduct } from "./product_wgsl.ts";
 import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
@@ -52,7 +52,7 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
     const shape = { rows, columns: block.rows, depth: weight.columns };
     product(plan, "rows", {
       ...shape,
-      tensors: { a: x, w: block.tensor, y: out, ...(bias && { bias }), ...(residual && { residual }) },
+      tensors: { a: x, ...weightTensors(block), y: out, ...(bias && { bias }), ...(residual && { residual }) },
       dtype: block.tensor.dtype as WeightType,
       epilogue,
       rowStride: width,
@@ -97,7 +97,7 @@ export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): 
       rows,
       columns: weight.columns,
       depth: part.shape[1],
-      tensors: { a: part, w: block.tensor, y: out, ...(first && residual && { residual }) },
+      tensors: { a: part, ...weightTensors(block), y: out, ...(first && residual && { residual }) },
       dtype: block.tensor.dtype as WeightType,
       epilogue: { bias: false, residual: first && !!residual, accumulate: !first },
       rowStride: weight.columns,

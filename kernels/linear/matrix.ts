@@ -4,9 +4,9 @@
  */
 import { type Gpu, GpuError } from "../gpu.ts";
 import { bytesOf, type Tensor } from "../tensor.ts";
+import { GROUP, isQuantized, storedColumns, type WeightType } from "./weight_types.ts";
 
-/** Number types in which weights are kept. */
-export type WeightType = "f32" | "bf16" | "f16";
+export type { FloatWeightType, QuantizedType, WeightType } from "./weight_types.ts";
 
 /** Some of a matrix's rows. */
 export interface MatrixBlock {
@@ -14,8 +14,10 @@ export interface MatrixBlock {
   readonly start: number;
   /** How many rows it has. */
   readonly rows: number;
-  /** (rows, K) */
+  /** (rows, K); of quantised weights (rows, K rounded up to whole groups) */
   readonly tensor: Tensor;
+  /** Scales of quantised weights (rows, groups of a row) f16. */
+  readonly scales?: Tensor;
 }
 
 /** A matrix (N, K) in blocks of rows. */
@@ -48,16 +50,25 @@ export function createMatrix(gpu: Gpu, shape: readonly [number, number], options
   const { dtype = "f32", label = "matrix", maxBlockBytes = gpu.maxBindingBytes } = options;
   const [rows, columns] = shape;
   // Whole groups of 4 rows, so that a block of 16-bit numbers begins and ends at a whole word whatever K is.
-  const perBlock = Math.floor(maxBlockBytes / Math.max(1, bytesOf([4, columns], dtype))) * 4;
+  const width = storedColumns(columns, dtype);
+  const perBlock = Math.floor(maxBlockBytes / Math.max(1, bytesOf([4, width], dtype))) * 4;
   if (perBlock < 1) {
     throw new GpuError(`"${label}": four rows of ${columns} ${dtype} numbers are larger than one binding may be (${maxBlockBytes} bytes)`);
   }
   const blocks: MatrixBlock[] = [];
   for (let start = 0; start < rows; start += perBlock) {
     const count = Math.min(perBlock, rows - start);
-    blocks.push({ start, rows: count, tensor: gpu.tensor([count, columns], { dtype, label: `${label}[${start}..${start + count})` }) });
+    const name = `${label}[${start}..${start + count})`;
+    const tensor = gpu.tensor([count, width], { dtype, label: name });
+    const scales = isQuantized(dtype) ? gpu.tensor([count, width / GROUP], { dtype: "f16", label: `${name} scales` }) : undefined;
+    blocks.push({ start, rows: count, tensor, scales });
   }
   return { rows, columns, blocks };
+}
+
+/** A block's tensors by the names of the bindings that kernels read weights from. */
+export function weightTensors({ tensor, scales }: MatrixBlock): Record<string, Tensor> {
+  return scales ? { w: tensor, scales } : { w: tensor };
 }
 
 /** An f32 tensor (N, K) as a matrix. */
@@ -84,21 +95,23 @@ export function firstRows(matrix: Matrix, rows: number): Matrix {
   if (rows > matrix.rows) throw new Error(`a matrix of ${matrix.rows} rows has no first ${rows}`);
   const blocks = matrix.blocks.filter((block) => block.start < rows).map((block) => {
     const count = Math.min(block.rows, rows - block.start);
-    return { start: block.start, rows: count, tensor: block.tensor.view([count, matrix.columns]) };
+    const cut = (tensor: Tensor) => tensor.view([count, tensor.shape[1]]);
+    return { start: block.start, rows: count, tensor: cut(block.tensor), scales: block.scales && cut(block.scales) };
   });
   return { rows, columns: matrix.columns, blocks };
 }
 
 /**
- * Writes bytes into a matrix, given in the matrix's own number type.
+ * Writes bytes into a matrix, given in the matrix's own number type (quantised ones are written by `quantizeRows`).
  *
  * @param options `byteOffset` counts from the matrix's first number, a multiple of 4
- * @throws {Error} when the bytes reach beyond the last row
+ * @throws {Error} when the bytes reach beyond the last row, or the matrix has scales
  */
 export function writeMatrix(gpu: Gpu, matrix: Matrix, options: { byteOffset?: number; data: Uint8Array }): void {
   let { byteOffset = 0, data } = options;
   for (const block of matrix.blocks) {
     if (data.length === 0) return;
+    if (block.scales) throw new Error(`"${block.tensor.label}" is ${block.tensor.dtype}: its weights come from quantizeRows`);
     const blockBytes = block.rows * matrix.columns * (block.tensor.dtype === "f32" ? 4 : 2);
     if (byteOffset < blockBytes) {
       const bytes = Math.min(data.length, blockBytes - byteOffset);
@@ -113,5 +126,5 @@ export function writeMatrix(gpu: Gpu, matrix: Matrix, options: { byteOffset?: nu
 
 /** Frees a matrix. */
 export function destroyMatrix(gpu: Gpu, matrix: Matrix): void {
-  gpu.destroy(...matrix.blocks.map((block) => block.tensor));
+  gpu.destroy(...matrix.blocks.flatMap(({ tensor, scales }) => scales ? [tensor, scales] : [tensor]));
 }

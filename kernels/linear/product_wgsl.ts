@@ -7,7 +7,7 @@
  * - `columns`: w is (K, N); y = a · w (the gradient with respect to its input)
  */
 import type { WeightType } from "./matrix.ts";
-import { SCALAR_WGSL, STORAGE_WGSL } from "./storage_wgsl.ts";
+import { storageWgsl } from "./storage_wgsl.ts";
 
 /** Which way the weights lie. */
 export type Form = "rows" | "columns";
@@ -38,7 +38,7 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (n: number, line: (i: number) => string): string => range(n).map(line).join("\n");
 
 function header(dtype: WeightType, epilogue: Epilogue, scalar = false): string {
-  const storage = STORAGE_WGSL[dtype];
+  const storage = storageWgsl(dtype);
   return `
 struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_column: u32 }
 @group(0) @binding(0) var<storage, read> a: array<${scalar ? "f32" : "vec4<f32>"}>;
@@ -47,7 +47,8 @@ struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_colu
 @group(0) @binding(3) var<uniform> params: Params;
 ${epilogue.bias ? "@group(0) @binding(4) var<storage, read> bias: array<f32>;" : ""}
 ${epilogue.residual ? "@group(0) @binding(5) var<storage, read> residual: array<f32>;" : ""}
-${scalar ? SCALAR_WGSL[dtype] : storage.functions}
+${storage.scales ? "@group(0) @binding(6) var<storage, read> scales: array<u32>;" : ""}
+${scalar ? storage.scalar : storage.functions}
 // row and column of y; the columns of this block of weights begin at first_column
 fn store(row: u32, column: u32, value: f32) {
   if (row >= params.rows || column >= params.columns) { return; }
@@ -73,13 +74,14 @@ function name(form: Form, kind: string, dtype: WeightType): string {
  */
 export function subgroupProduct(form: Form, options: { dtype: WeightType; epilogue: Epilogue; tile: [number, number] }): ProductWgsl {
   const { dtype, epilogue, tile: [rowGroups, columnGroups] } = options;
+  const { read4, stride } = storageWgsl(dtype);
   const rows = 8 * rowGroups;
   const zero = form === "rows" ? "0.0" : "vec4<f32>(0.0)";
   const sums = lines(rows, (i) => lines(columnGroups, (j) => `var c${i}_${j} = ${zero};`));
   const loadA = lines(rowGroups, (r) => `let a${r} = a[base${r} + k];`);
   const body = form === "rows"
     ? `${loadA}
-${lines(columnGroups, (j) => `let w${j} = unpack4(w[row${j} + k]);`)}
+${lines(columnGroups, (j) => `let w${j} = ${read4(`row${j} + k`)};`)}
 ${
       lines(rows, (i) =>
         `let b${i} = subgroupBroadcast(a${i >> 3}, ${i & 7}u);\n` +
@@ -88,7 +90,9 @@ ${
     : `${loadA}
 ${
       lines(4, (s) =>
-        lines(columnGroups, (j) => `let w${j}_${s} = unpack4(w[(4u * k + ${s}u) * (params.columns / 4u) + column${j}]);`) + "\n" +
+        lines(columnGroups, (j) =>
+          `let w${j}_${s} = ${read4(`(4u * k + ${s}u) * (${stride("params.columns")} / 4u) + column${j}`)};`) +
+        "\n" +
         lines(rows, (i) =>
           `let b${i}_${s} = vec4<f32>(subgroupBroadcast(a${i >> 3}.${"xyzw"[s]}, ${i & 7}u));\n` +
           lines(columnGroups, (j) => `c${i}_${j} = fma(b${i}_${s}, w${j}_${s}, c${i}_${j});`)))
@@ -97,9 +101,9 @@ ${
     ? lines(
       columnGroups,
       (j) =>
-        `let n${j} = group.x * ${8 * columnGroups}u + ${
-          8 * j
-        }u + lane;\nlet row${j} = min(n${j}, params.columns - 1u) * (params.depth / 4u);`,
+        `let n${j} = group.x * ${8 * columnGroups}u + ${8 * j}u + lane;\nlet row${j} = min(n${j}, params.columns - 1u) * (${
+          stride("params.depth")
+        } / 4u);`,
     )
     : lines(
       columnGroups,
@@ -136,16 +140,17 @@ ${stores}
 /** A tile of 64 × 64 in workgroup memory, 16 deep, 4 × 4 sums an invocation: for GPUs. Depth and columns are multiples of 4. */
 export function tiledProduct(form: Form, options: { dtype: WeightType; epilogue: Epilogue }): ProductWgsl {
   const { dtype, epilogue } = options;
+  const { read4, stride } = storageWgsl(dtype);
   const loadW = form === "rows"
     ? `let wn = group.x * 64u + thread / 4u;
       let wk = k + 4u * (thread % 4u);
       var wv = vec4<f32>(0.0);
-      if (wn < params.columns && wk < params.depth) { wv = unpack4(w[(wn * params.depth + wk) / 4u]); }
+      if (wn < params.columns && wk < params.depth) { wv = ${read4(`(wn * ${stride("params.depth")} + wk) / 4u`)}; }
 ${lines(4, (s) => `tile_w[(4u * (thread % 4u) + ${s}u) * 16u + thread / 16u][(thread / 4u) % 4u] = wv.${"xyzw"[s]};`)}`
     : `let wk = k + thread / 16u;
       let wn = group.x * 64u + 4u * (thread % 16u);
       var wv = vec4<f32>(0.0);
-      if (wn < params.columns && wk < params.depth) { wv = unpack4(w[(wk * params.columns + wn) / 4u]); }
+      if (wn < params.columns && wk < params.depth) { wv = ${read4(`(wk * ${stride("params.columns")} + wn) / 4u`)}; }
       tile_w[thread] = wv;`;
   return {
     label: name(form, "tiled", dtype),
@@ -182,11 +187,12 @@ ${lines(4, (i) => lines(4, (j) => `store(group.y * 64u + 4u * ty + ${i}u, group.
 /** Few rows (decoding one token): an invocation sums all rows of `a` for some columns. `rows` form only; depth a multiple of 4. */
 export function vectorProduct(options: { dtype: WeightType; epilogue: Epilogue; rows: number; software: boolean }): ProductWgsl {
   const { dtype, epilogue, rows, software } = options;
+  const { read4, stride } = storageWgsl(dtype);
   const columns = 4;
   const threads = software ? 1 : 64;
   const sums = lines(rows, (i) => lines(columns, (j) => `var c${i}_${j} = 0.0;`));
   const body = `${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + k];`)}
-${lines(columns, (j) => `let w${j} = unpack4(w[row${j} + k]);`)}
+${lines(columns, (j) => `let w${j} = ${read4(`row${j} + k`)};`)}
 ${lines(rows, (i) => lines(columns, (j) => `c${i}_${j} += dot(a${i}, w${j});`))}`;
   const reduce = lines(rows, (i) =>
     `partial[thread] = vec4<f32>(${range(columns).map((j) => `c${i}_${j}`).join(", ")});
@@ -206,7 +212,7 @@ ${software ? "" : "var<workgroup> partial: array<vec4<f32>, 64>;"}
 @compute @workgroup_size(${software ? 8 : threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let first = (group.x + group.y * 65535u) * ${software ? 8 * columns : columns}u${software ? ` + thread * ${columns}u` : ""};
-${lines(columns, (j) => `let row${j} = min(first + ${j}u, params.columns - 1u) * (params.depth / 4u);`)}
+${lines(columns, (j) => `let row${j} = min(first + ${j}u, params.columns - 1u) * (${stride("params.depth")} / 4u);`)}
 ${sums}
   for (var k = ${software ? "0u" : "thread"}; k < params.depth / 4u; k += ${threads}u) {
 ${body}
@@ -219,6 +225,8 @@ ${software ? lines(rows, (i) => lines(columns, (j) => `store(${i}u, first + ${j}
 /** Any sizes and either form, an invocation to a sum: for sizes that are no multiple of four. */
 export function plainProduct(form: Form, options: { dtype: WeightType; epilogue: Epilogue }): ProductWgsl {
   const { dtype, epilogue } = options;
+  const { stride } = storageWgsl(dtype);
+  const place = form === "rows" ? `id.x * ${stride("params.depth")} + k` : `k * ${stride("params.columns")} + id.x`;
   return {
     label: name(form, "plain", dtype),
     tileRows: 8,
@@ -229,7 +237,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= params.columns || id.y >= params.rows) { return; }
   var sum = 0.0;
   for (var k = 0u; k < params.depth; k++) {
-    sum = fma(a[id.y * params.depth + k], weight(${form === "rows" ? "id.x * params.depth + k" : "k * params.columns + id.x"}), sum);
+    sum = fma(a[id.y * params.depth + k], weight(${place}), sum);
   }
   store(id.y, id.x, sum);
 }`,

@@ -13,6 +13,6 @@ fn each(i: u32) {
   let t = i / params.elements;
   let row = index[t] - params.first; // below the first row it wraps around to a large number
   if (row < params.rows) {
-    y[i] = load(row * params.elements + i % params.elements);
+    y[i] = load(row, i % params.elements);
   }
 }

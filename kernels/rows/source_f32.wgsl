@@ -1,5 +1,5 @@
 @group(0) @binding(3) var<storage, read> source: array<Element>; // (rows, elements)
 
-fn load(i: u32) -> Element {
-  return source[i];
+fn load(row: u32, column: u32) -> Element {
+  return source[row * params.elements + column];
 }

@@ -2,7 +2,8 @@
 const BFLOAT: bool = true; // bf16, else f16
 @group(0) @binding(3) var<storage, read> source: array<vec2<u32>>; // (rows, elements)
 
-fn load(i: u32) -> Element {
+fn load(row: u32, column: u32) -> Element {
+  let i = row * params.elements + column;
   let words = source[i];
   if (BFLOAT) {
     let low = bitcast<vec2<f32>>(words << vec2<u32>(16u));

@@ -1,0 +1,111 @@
+import { assert, assertLess, assertThrows } from "@std/assert";
+import { linear, linearInputGradient, type ProductVariant } from "../../kernels/linear/linear.ts";
+import { asMatrix, createMatrix, destroyMatrix, firstRows, stack, writeMatrix } from "../../kernels/linear/matrix.ts";
+import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { gatherRowsReference } from "../../kernels/rows/_reference.ts";
+import { gatherMatrixRows, NO_ROW } from "../../kernels/rows/rows.ts";
+import { quantizedMatrix, readQuantized } from "./quantized_support.ts";
+import { gpuTest, randomFloats, relativeError } from "./support.ts";
+
+/** Rows, inputs, outputs: whole groups, a last group that is shorter, less than a group, odd ones. */
+const SHAPES: [number, number, number][] = [[1, 1, 1], [3, 131, 7], [1, 256, 36], [4, 144, 52], [5, 12, 20], [37, 260, 68], [70, 129, 33], [
+  67,
+  128,
+  72,
+]];
+
+for (const type of ["int8", "int4"] as const) {
+  gpuTest(`linear, ${type}: forward and input gradient equal the f64 reference in every variant`, async (gpu) => {
+    for (const [rows, inputs, outputs] of SHAPES) {
+      const weight = quantizedMatrix(gpu, [outputs, inputs], { type, weights: randomFloats(outputs * inputs, 2, { scale: 0.05 }) });
+      const { values } = await readQuantized(gpu, weight);
+      const x = randomFloats(rows * inputs, 1);
+      const bias = randomFloats(outputs, 3);
+      const residual = randomFloats(rows * outputs, 4);
+      const dy = randomFloats(rows * outputs, 5);
+      const expected = linearReference(x, values, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
+      const { dx } = linearBackwardReference(dy, { x, weight: values, rows, inputs, outputs });
+      const forward: ProductVariant[] = inputs % 4 ? ["plain"] : ["plain", "subgroup", "tiled", ...(rows <= 4 ? ["vector" as const] : [])];
+      const backward: ProductVariant[] = inputs % 4 || outputs % 4 ? ["plain"] : ["plain", "subgroup", "tiled"];
+      using plan = new Plan(gpu);
+      const tx = plan.persistent([rows, inputs], { data: x });
+      const tb = plan.persistent([outputs], { data: bias });
+      const tr = plan.persistent([rows, outputs], { data: residual });
+      const tdy = plan.persistent([rows, outputs], { data: dy });
+      const ys = [undefined, ...forward].map((variant) =>
+        linear(plan, { x: tx, weight, bias: tb, residual: tr, variant, out: plan.persistent([rows, outputs]) })
+      );
+      const dxs = [undefined, ...backward].map((variant) =>
+        linearInputGradient(plan, { dy: tdy, weight, variant, out: plan.persistent([rows, inputs]) })
+      );
+      plan.run();
+      const shape = `(${rows}, ${inputs}, ${outputs})`;
+      for (const [i, y] of ys.entries()) {
+        assertLess(relativeError(await gpu.readFloats(y), expected), 1e-6, `${[undefined, ...forward][i]} ${shape}`);
+      }
+      for (const [i, d] of dxs.entries()) {
+        assertLess(relativeError(await gpu.readFloats(d), dx), 1e-6, `${[undefined, ...backward][i]} backward ${shape}`);
+      }
+      destroyMatrix(gpu, weight);
+    }
+  });
+
+  gpuTest(`linear, ${type}: blocks, the first rows alone, and f32 rows behind them`, async (gpu) => {
+    const [rows, inputs, outputs, behind] = [9, 140, 44, 5];
+    const x = randomFloats(rows * inputs, 1);
+    const weights = randomFloats(outputs * inputs, 3);
+    const weight = quantizedMatrix(gpu, [outputs, inputs], { type, weights, maxBlockBytes: 12 * 256 });
+    assert(weight.blocks.length > 1);
+    const { values } = await readQuantized(gpu, weight);
+    const own = randomFloats(behind * inputs, 5);
+    using plan = new Plan(gpu);
+    const tx = plan.persistent([rows, inputs], { data: x });
+    const cut = 27;
+    const joined = stack(firstRows(weight, cut), asMatrix(plan.persistent([behind, inputs], { data: own })));
+    const all = [...values.subarray(0, cut * inputs), ...own];
+    const dy = randomFloats(rows * (cut + behind), 6);
+    const y = linear(plan, { x: tx, weight, out: plan.persistent([rows, outputs]) });
+    const joinedY = linear(plan, { x: tx, weight: joined, out: plan.persistent([rows, cut + behind]) });
+    const dx = linearInputGradient(plan, {
+      dy: plan.persistent([rows, cut + behind], { data: dy }),
+      weight: joined,
+      out: plan.persistent([rows, inputs]),
+    });
+    plan.run();
+    assertLess(relativeError(await gpu.readFloats(y), linearReference(x, values, { rows, inputs, outputs })), 1e-6);
+    const shape = { rows, inputs, outputs: cut + behind };
+    assertLess(relativeError(await gpu.readFloats(joinedY), linearReference(x, all, shape)), 1e-6);
+    assertLess(relativeError(await gpu.readFloats(dx), linearBackwardReference(dy, { x, weight: all, ...shape }).dx), 1e-6);
+    destroyMatrix(gpu, weight);
+  });
+
+  gpuTest(`gatherMatrixRows, ${type}: rows of a quantised table in blocks`, async (gpu) => {
+    for (const [rows, columns] of [[1, 1], [13, 7], [11, 132], [40, 257]] as const) {
+      const table = quantizedMatrix(gpu, [rows, columns], { type, weights: randomFloats(rows * columns, 3), maxBlockBytes: 4096 });
+      const { values } = await readQuantized(gpu, table);
+      const index = Uint32Array.from({ length: 21 }, (_, t) => t % 7 === 6 ? NO_ROW : (t * 3) % (rows + 1));
+      const before = randomFloats(index.length * columns, 4);
+      using plan = new Plan(gpu);
+      const out = gatherMatrixRows(plan, {
+        matrix: table,
+        index: plan.persistent([index.length], { dtype: "u32", data: index }),
+        out: plan.persistent([index.length, columns], { data: before }),
+      });
+      plan.run();
+      assertLess(relativeError(await gpu.readFloats(out), gatherRowsReference(values, { index, columns, out: before })), 1e-7);
+      destroyMatrix(gpu, table);
+    }
+  });
+}
+
+gpuTest("linear: bytes cannot be written into a quantised matrix", (gpu) => {
+  const weight = createMatrix(gpu, [2, 4], { dtype: "int8", label: "frozen" });
+  assertThrows(
+    () => writeMatrix(gpu, weight, { data: new Uint8Array(8) }),
+    Error,
+    '"frozen[0..2)" is int8: its weights come from quantizeRows',
+  );
+  destroyMatrix(gpu, weight);
+  return Promise.resolve();
+});
