@@ -8,7 +8,10 @@ import type { ScheduleType } from "../pipeline/train/schedule.ts";
 export interface CommonSettings {
   /** `model_name`: folder of a Qwen2-VL checkpoint, or its name on Hugging Face, of which the last part is looked for in `weights/`. */
   modelName: string;
-  /** `weights`: number type of the base model's matrices on the GPU; `auto` (the default) as in the checkpoint. */
+  /**
+   * `weights`: number type of the base model's matrices on the GPU; `auto` (the default) as in the checkpoint. `int8` and `int4` take a half and a
+   * third of the memory of bf16: they are rounded while loading, in groups of 128 with a scale each.
+   */
   weights: "auto" | WeightType;
   /** `prompt_json_path`: questions by view and for the emotion. Default: the project's `config/prompts.json`. */
   promptsPath: string;

@@ -1,12 +1,13 @@
 /** Stage "load": a Qwen2-VL checkpoint folder → a model on the GPU with its tokenizer, chat template and picture processor. */
 import { join } from "@std/path";
 import type { Gpu } from "../kernels/gpu.ts";
-import type { WeightType } from "../kernels/linear/matrix.ts";
+import { isQuantized, type WeightType } from "../kernels/linear/weight_types.ts";
 import { type ModelFolder, openModelFolder } from "./checkpoint/model_folder.ts";
 import { MaspError } from "./errors.ts";
 import { parseConfig, type Qwen2VlConfig } from "./qwen2_vl/config.ts";
 import { createNetwork, type Network } from "./qwen2_vl/network.ts";
 import { loadPictureProcessor, type PictureProcessor } from "./qwen2_vl/preprocess/preprocess.ts";
+import { matrixType } from "./qwen2_vl/quantize.ts";
 import { VisionTower } from "./qwen2_vl/vision_tower.ts";
 import { expectedTensors, loadWeights } from "./qwen2_vl/weights.ts";
 import { readOptionalJson } from "./read_json.ts";
@@ -39,7 +40,8 @@ export interface Qwen2Vl extends Disposable {
 export interface LoadQwen2VlOptions {
   /**
    * Number type of the matrices on the GPU. `auto` keeps what the file has, except that a software adapter gets f32, which it computes
-   * fastest, where the weights take less than 2 GiB so.
+   * fastest, where the weights take less than 2 GiB so. `int8` and `int4` are rounded while loading, in groups of 128 weights with a scale each;
+   * with `int4`, the embedding, the head and the vision tower have 8 bits. Norms and biases stay f32, activations are never rounded.
    */
   weights?: WeightType | "auto";
   /** Told the bytes read so far and the bytes in all. */
@@ -71,16 +73,17 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
     );
   }
   const total = [...expected.keys()].reduce((sum, name) => sum + bytesOf(folder, name), 0);
+  const type = chooseWeights(gpu, { wanted: options.weights ?? "auto", folder, expected });
   const weights = loadWeights(gpu, sourceOf(folder, options), {
     config,
-    weights: chooseWeights(gpu, { wanted: options.weights ?? "auto", folder, expected }),
+    weights: type,
     onProgress: (bytes) => options.onProgress?.(bytes, total),
   });
   using loading = new DisposableStack();
   const network = loading.use(createNetwork(gpu, { config, weights }));
   gpu.check();
   const vision = loading.use(new VisionTower(network));
-  const visionId = await identify(folder, config);
+  const visionId = await identify(folder, { config, type });
   const parts = loading.move();
   return {
     gpu,
@@ -133,9 +136,11 @@ function chooseWeights(
   return gpu.software && 4 * numbers < SMALL_MODEL_BYTES ? "f32" : undefined;
 }
 
-/** Hash of the vision tower's sizes and of the beginning of each of its tensors. */
-async function identify(folder: ModelFolder, config: Qwen2VlConfig): Promise<string> {
-  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(config.vision))];
+/** Hash of the vision tower's sizes, of the beginning of each of its tensors, and of whether they are quantised. */
+async function identify(folder: ModelFolder, options: { config: Qwen2VlConfig; type?: WeightType }): Promise<string> {
+  const { config: { vision }, type = "" } = options;
+  const rounded = isQuantized(type) ? matrixType("visual.", { weights: type, stored: "" }) : "";
+  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(vision) + rounded)];
   for (const name of folder.names().filter((name) => name.startsWith("visual."))) {
     const { file, name: stored } = folder.tensor(name)!;
     for (const chunk of file.chunks(stored, { chunkBytes: 4096 })) {

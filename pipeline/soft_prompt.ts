@@ -2,7 +2,7 @@
 import { asMatrix, firstRows, type Matrix, stack } from "../kernels/linear/matrix.ts";
 import { linearInputGradient } from "../kernels/linear/linear.ts";
 import { Plan } from "../kernels/plan.ts";
-import { gatherRows } from "../kernels/rows/rows.ts";
+import { gatherMatrixRows, gatherRows } from "../kernels/rows/rows.ts";
 import type { Tensor } from "../kernels/tensor.ts";
 import { promptToken, readSoftPromptFile, writeSoftPromptFile } from "./checkpoint/soft_prompt_file.ts";
 import { MaspError } from "./errors.ts";
@@ -85,7 +85,7 @@ export function createSoftPrompt(model: Qwen2Vl, options: SoftPromptOptions = {}
     gatherRows(plan, { source: mean, index: plan.persistent([count], { dtype: "u32" }), out: rows });
   }
   const index = plan.persistent([count], { dtype: "u32", data: Uint32Array.from(ids) });
-  for (const { start, tensor } of embedding.blocks) gatherRows(plan, { source: tensor, index, out: rows, first: start });
+  gatherMatrixRows(plan, { matrix: embedding, index, out: rows });
   plan.run();
   return new SoftPrompt(model, { rows, tokens, layout });
 }

@@ -1,5 +1,5 @@
 /** Numbers of checkpoint files (little-endian F32, BF16, F16) in other number types. */
-import type { WeightType } from "../../kernels/linear/matrix.ts";
+import type { FloatWeightType } from "../../kernels/linear/weight_types.ts";
 import { MaspError } from "../errors.ts";
 
 /**
@@ -19,7 +19,7 @@ export function toFloats(bytes: Uint8Array, dtype: string): Float32Array<ArrayBu
 }
 
 /** Bytes in a file's number type in another one; the same bytes where nothing changes. Rounds to nearest, ties to even. */
-export function convertNumbers(bytes: Uint8Array, types: { from: string; to: WeightType }): Uint8Array {
+export function convertNumbers(bytes: Uint8Array, types: { from: string; to: FloatWeightType }): Uint8Array {
   const { from, to } = types;
   if (from.toLowerCase() === to) return bytes;
   const floats = toFloats(bytes, from);

@@ -1,7 +1,7 @@
 /** The language model from embeddings to the hidden state of the answer rows, forward and backward. Letters as in `decoder_layer.ts`; A = Q. */
 import type { Plan } from "../../kernels/plan.ts";
 import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
-import { gatherRows } from "../../kernels/rows/rows.ts";
+import { gatherMatrixRows, gatherRows } from "../../kernels/rows/rows.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { decoderLayer, decoderLayerBackward, type DecoderLayerTrace, type RowInputs, type SelectedRows } from "./decoder_layer.ts";
 import type { Network } from "./network.ts";
@@ -21,7 +21,7 @@ export const NO_ROW = 0xffffffff;
 export function embedRows(plan: Plan, args: { network: Network; ids: Tensor; others?: readonly EmbeddingSource[] }): Tensor {
   const { network: { weights, config }, ids, others = [] } = args;
   const out = plan.scratch([ids.shape[0], config.text.hidden], { label: "embeddings" });
-  for (const { start, tensor } of weights.embedding.blocks) gatherRows(plan, { source: tensor, index: ids, out, first: start });
+  gatherMatrixRows(plan, { matrix: weights.embedding, index: ids, out });
   for (const { source, index } of others) gatherRows(plan, { source, index, out });
   return out;
 }

@@ -2,8 +2,10 @@
 import type { Gpu } from "../../kernels/gpu.ts";
 import { createMatrix, destroyMatrix, type Matrix, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
+import { isQuantized } from "../../kernels/linear/weight_types.ts";
 import type { Qwen2VlConfig } from "./config.ts";
 import { convertNumbers, toFloats } from "./convert_numbers.ts";
+import { matrixType, Quantizer } from "./quantize.ts";
 
 /** Weights of a decoder layer. Letters as in `config.ts`. */
 export interface DecoderLayerWeights {
@@ -90,7 +92,7 @@ export interface TensorSource {
 
 /** Options of {@linkcode loadWeights}. */
 export interface LoadWeightsOptions {
-  /** Number type of the matrices on the GPU; as stored when left out. */
+  /** Number type of the matrices on the GPU, of which {@linkcode matrixType} makes exceptions; as stored when left out. */
   weights?: WeightType;
   /** Told the bytes read so far, now and then. */
   onProgress?: (bytes: number) => void;
@@ -137,6 +139,7 @@ export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeights
   const { config: { text, vision } } = options;
   let read = 0;
   using loading = new DisposableStack();
+  using quantizer = new Quantizer(gpu);
   function* pieces(name: string): Iterable<Uint8Array> {
     for (const piece of source.chunks(name)) {
       yield piece;
@@ -152,17 +155,23 @@ export function loadWeights(gpu: Gpu, source: TensorSource, options: LoadWeights
   /** Several tensors of the same width on top of each other. */
   const matrix = (...names: string[]): Matrix => {
     const tensors = names.map(found);
-    const dtype = options.weights ?? storageType(tensors[0].dtype);
+    const dtype = matrixType(names[0], { weights: options.weights, stored: tensors[0].dtype });
     const rows = tensors.reduce((sum, { shape }) => sum + shape[0], 0);
     const made = createMatrix(gpu, [rows, tensors[0].shape[1]], { dtype, label: names.join(" + ") });
     const result = loading.adopt(made, (matrix) => destroyMatrix(gpu, matrix));
+    let firstRow = 0;
     let byteOffset = 0;
     names.forEach((name, i) => {
-      for (const piece of pieces(name)) {
-        const data = convertNumbers(piece, { from: tensors[i].dtype, to: dtype });
-        writeMatrix(gpu, result, { byteOffset, data });
-        byteOffset += data.length;
+      const { dtype: stored, shape } = tensors[i];
+      if (isQuantized(dtype)) quantizer.write({ target: result, firstRow, stored, pieces: pieces(name) });
+      else {
+        for (const piece of pieces(name)) {
+          const data = convertNumbers(piece, { from: stored, to: dtype });
+          writeMatrix(gpu, result, { byteOffset, data });
+          byteOffset += data.length;
+        }
       }
+      firstRow += shape[0];
     });
     return result;
   };
@@ -266,8 +275,4 @@ function stillPatchEmbedding(gpu: Gpu, options: { weights: Float32Array; vision:
   const matrix = createMatrix(gpu, [hidden, channels * area], { label: "visual.patch_embed.proj.weight" });
   writeMatrix(gpu, matrix, { data: new Uint8Array(sum.buffer) });
   return matrix;
-}
-
-function storageType(dtype: string): WeightType {
-  return dtype === "BF16" ? "bf16" : dtype === "F16" ? "f16" : "f32";
 }
