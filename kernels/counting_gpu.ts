@@ -2,7 +2,7 @@
  * A device that only counts: buffers have a size and nothing else, nothing is compiled or run, and what is read is zero. The whole program runs
  * on it as on a real one, so its counters tell what a run will need before anything is loaded.
  */
-import { Gpu } from "./gpu.ts";
+import { type Gpu, requestGpu } from "./gpu.ts";
 
 /**
  * A counting stand-in for a device: same limits and features, so that the same kernels are chosen.
@@ -14,13 +14,13 @@ import { Gpu } from "./gpu.ts";
  * import { requestGpu } from "./gpu.ts";
  *
  * await using gpu = await requestGpu();
- * await using counting = countingGpu(gpu);
+ * await using counting = await countingGpu(gpu);
  * counting.tensor([1024, 1024]);
  * console.log(counting.counters.peakBytes, gpu.counters.peakBytes); // 4194304 0
  * ```
  */
-export function countingGpu(gpu: Gpu): Gpu {
-  const { limits, features } = gpu.device;
+export async function countingGpu(gpu: Gpu): Promise<Gpu> {
+  const { device: { limits, features }, counters: _counters, scratch: _scratch, ...facts } = gpu;
   const nothing = () => {};
   const object = () => ({});
   const encoder = () => ({
@@ -51,6 +51,7 @@ export function countingGpu(gpu: Gpu): Gpu {
     createBindGroup: object,
     createCommandEncoder: encoder,
   };
-  const info = { description: gpu.name, subgroupMinSize: gpu.subgroupSize, subgroupMaxSize: gpu.subgroupSize || 1 };
-  return new Gpu(device as unknown as GPUDevice, info as unknown as GPUAdapterInfo);
+  const adapter = { limits, features, info: { description: gpu.name }, requestDevice: () => Promise.resolve(device) };
+  const counting = await requestGpu({ gpu: { requestAdapter: () => Promise.resolve(adapter) } as unknown as GPU });
+  return Object.assign(counting, facts); // what was found out about the adapter
 }

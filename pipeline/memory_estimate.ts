@@ -1,54 +1,131 @@
-/** What a run will hold on the GPU, from a checkpoint's sizes alone. */
-import type { Qwen2VlConfig } from "./qwen2_vl/config.ts";
-import { expectedTensors } from "./qwen2_vl/weights.ts";
+/**
+ * What a run will hold on the GPU, before anything is loaded: the run's own code takes a few steps on a device that only counts, with
+ * pictures and questions of the right sizes. So the numbers follow every change of the program.
+ */
+import type { EvalSettings, Stage1Settings, Stage2Settings } from "../config/schema_settings.ts";
+import { countingGpu } from "../kernels/counting_gpu.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import { AspectModules } from "./aspects/aspect_modules.ts";
+import { categoriesOf } from "./data/categories.ts";
+import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
+import { FeatureStore } from "./encode.ts";
+import { evaluate } from "./evaluate.ts";
+import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
+import { PictureInputs } from "./picture_inputs.ts";
+import { createSoftPrompt } from "./prompt_tune.ts";
+import { AspectTrainer } from "./train/aspect_trainer.ts";
+import { PromptTrainer } from "./train/prompt_trainer.ts";
+import { train } from "./train/training_run.ts";
+
+/** Settings of a run that needs a GPU. */
+export type RunSettings = Stage1Settings | Stage2Settings | EvalSettings;
 
 /** Bytes on the GPU. */
-export interface MemoryEstimate {
-  /** Weights of the base model. */
+export interface MemoryNeed {
+  /** Weights of the base model and its tables. */
   weights: number;
-  /** Everything in stage 1, one sample at a time. */
-  stage1: number;
-  /** Everything in stage 2. */
-  stage2: number;
-  /** Everything in an evaluation. */
-  evaluation: number;
+  /** Aspect modules, soft prompt, and their gradients and moments where they train. */
+  trained: number;
+  /** Visual features and aspect tokens that are kept from step to step. */
+  features: number;
+  /** Keys and values, activations, logits: all that a step computes. */
+  activations: number;
+  /** All of it. */
+  total: number;
 }
 
-/** Options of {@linkcode memoryEstimate}. */
-export interface MemoryEstimateOptions {
-  /** Bytes of a number in the matrices: 4 for f32, 2 for bf16 and f16. */
-  bytesPerWeight: number;
-  /** Visual tokens of a picture; 391 when left out, those of 640×480. */
-  visualTokens?: number;
-  /** Views with aspect modules; 6 when left out. */
-  views?: number;
-  /** Whether each layer is computed again in the backward pass. */
-  recompute?: boolean;
+/** Options of {@linkcode estimateMemory}. */
+export interface EstimateMemoryOptions {
+  /** Checkpoint folder. */
+  dir: string;
+  /** Width and height of pictures, in pixels, before resizing: one of each size that will come up; 1024×768 and 640×480 when left out. */
+  pictures?: readonly (readonly [width: number, height: number])[];
+  /** How many pictures there are; so many that the kept features reach their limit when left out. */
+  count?: number;
 }
 
-/** Tokens of the texts around a picture, with the prompt rows twice. */
-const TEXT_TOKENS = 160;
+const PICTURES = [[1024, 768], [640, 480]] as const;
+/** An answer as long as most. */
+const LABEL = "a tall green tree";
 
-/** Estimates of the largest allocations: weights, what a forward pass keeps for the backward pass, modules with gradient and moments. */
-export function memoryEstimate(config: Qwen2VlConfig, options: MemoryEstimateOptions): MemoryEstimate {
-  const { bytesPerWeight, visualTokens = 391, views = 6, recompute = false } = options;
-  const { text, vision } = config;
-  let weights = 0;
-  for (const shape of expectedTensors(config).values()) {
-    weights += shape.reduce((a, b) => a * b, 1) * (shape.length === 2 ? bytesPerWeight : 4);
+/**
+ * What a run will need on the GPU at most.
+ *
+ * @param gpu the device that it will run on
+ * @param settings the run's settings
+ * @throws {MaspError} when the checkpoint folder or the questions are not as they should be
+ */
+export async function estimateMemory(gpu: Gpu, settings: RunSettings, options: EstimateMemoryOptions): Promise<MemoryNeed> {
+  const { dir, pictures = PICTURES, count = Infinity } = options;
+  const prompts = await loadPrompts(settings.promptsPath);
+  await using counting = await countingGpu(gpu);
+  using model = await loadQwen2Vl(counting, dir, { weights: settings.weights, sizesOnly: true });
+  const { counters } = counting;
+  const weights = counters.bytes;
+  const blank = pictures.map(([width, height]) => model.processor.process({ width, height, data: new Uint8Array(3 * width * height) }));
+  const limit = 512 * 2 ** 20; // as in `FeatureStore`
+  await using store = new FeatureStore(model, { gpuBytes: limit, read: (name) => Promise.resolve(blank[Number(name)]) });
+  using aspects = new AspectModules(counting, aspectSizes(settings, model));
+  const trained = await takeSteps(model, settings, { prompts, store, aspects, images: blank.map((_, i) => String(i)) });
+  const { hidden } = model.network.config.text;
+  const largest = 4 * hidden * Math.max(...blank.map(({ tokens }) => tokens));
+  const counted = 4 * hidden * blank.reduce((sum, { tokens }) => sum + tokens, 0);
+  const features = Math.min(limit + largest, Math.max(count, blank.length) * largest);
+  const total = counters.peakBytes + Math.max(0, features - counted);
+  return { weights, trained, features, activations: total - weights - trained - features, total };
+}
+
+interface Parts {
+  prompts: Prompts;
+  store: FeatureStore;
+  aspects: AspectModules;
+  images: readonly string[];
+}
+
+/** A few steps of the run. @returns bytes of what was trained or trains */
+async function takeSteps(model: Qwen2Vl, settings: RunSettings, parts: Parts): Promise<number> {
+  const { prompts, store, aspects, images } = parts;
+  const modules = aspects.views.reduce((sum, view) => sum + bytesOf(...Object.values(aspects.parameters(view))), 0);
+  if (settings.stage === "stage1") {
+    using trainer = new AspectTrainer(model, { aspects, store, adamW: settings.adamW, recompute: settings.recompute });
+    const samples = images.flatMap((image) =>
+      settings.views.map((view) => ({ image, view, question: longest(questionsOf(prompts, view)), label: LABEL }))
+    );
+    await run(train(trainer, { ...settings.run, ...ONCE, samples: samples.length, order: () => samples }));
+    const moments = settings.adamW.eightBit ? 2 / 4 : 2; // of every view, in parameters; the gradients of one
+    return modules * (1 + moments) + modules / aspects.views.length;
   }
-  const [D, E, KV] = [text.hidden, text.heads * text.headDim, text.kvHeads * text.headDim];
-  const layer = recompute ? D : 3 * D + 2 * E + 2 * KV + 2 * text.intermediate; // numbers a token that a layer keeps
-  const work = 4 * D + 4 * text.intermediate; // numbers a token that one layer needs while it runs
-  const pass = (tokens: number) => 4 * tokens * (text.layers * layer + work);
-  const modules = views * 4 * (4 * D * D + 8 * D);
-  const tower = 4 * 4 * visualTokens * (8 * vision.hidden + 2 * vision.intermediate);
-  const tables = 32768 * (text.headDim + vision.hidden / vision.heads) * 4;
-  const base = weights + tables + tower;
-  return {
-    weights,
-    stage1: base + 4 * modules + pass(TEXT_TOKENS / 2),
-    stage2: base + modules + pass(TEXT_TOKENS + visualTokens),
-    evaluation: base + modules + 4 * (TEXT_TOKENS + visualTokens) * (text.layers * 2 * KV + work),
-  };
+  const categories = categoriesOf(settings.dataname);
+  const count = settings.stage === "stage2" ? settings.promptTokens : 32;
+  using prompt = createSoftPrompt(model, { count, layout: settings.layout });
+  if (settings.stage === "stage2") {
+    using inputs = new PictureInputs(model, { store, aspects });
+    using trainer = new PromptTrainer(model, { prompt, inputs, adamW: settings.adamW, recompute: settings.recompute });
+    const question = longest(questionsOf(prompts, "emotion")).replaceAll("{}", () => JSON.stringify(categories));
+    const samples = images.map((image) => ({ image, question, label: longest(categories) }));
+    await run(train(trainer, { ...settings.run, ...ONCE, samples: samples.length, order: () => samples }));
+    return modules + 4 * bytesOf(prompt.rows);
+  }
+  const examples = images.map((image) => ({ image, id: image, label: categories[0] }));
+  await evaluate(model, { examples, prompts, categories, aspects, prompt, store, maxNewTokens: settings.maxNewTokens });
+  return modules + bytesOf(prompt.rows);
+}
+
+const ONCE = { epochs: 1, maxSteps: undefined, checkpointDir: undefined, resume: false } as const;
+
+async function run(steps: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of steps); // each step is counted as it is taken
+}
+
+function aspectSizes(settings: RunSettings, model: Qwen2Vl): { views: readonly string[]; tokens: number; hidden: number } {
+  const tokens = settings.stage === "stage1" ? settings.viewTokens : 5;
+  return { views: settings.views, tokens, hidden: model.network.config.text.hidden };
+}
+
+function bytesOf(...tensors: { bytes: number }[]): number {
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function longest(texts: readonly string[]): string {
+  return texts.reduce((a, b) => b.length > a.length ? b : a);
 }

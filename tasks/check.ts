@@ -5,7 +5,7 @@ import { loadSettings } from "../config/schema.ts";
 import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
 import { loadExamples } from "../pipeline/data/examples.ts";
 import { MaspError } from "../pipeline/errors.ts";
-import { memoryEstimate } from "../pipeline/memory_estimate.ts";
+import { bytesText as mib, checkMemory } from "../pipeline/memory_advice.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
@@ -44,8 +44,10 @@ await runCommand({
       const settings = await loadSettings(path, { stage, overrides });
       printNotices(settings);
       if (stage === "stage1") {
-        await look("checkpoint", () => findModelFolder(settings.modelName).then((dir) => describeModel(dir, gpu.software)));
+        await look("checkpoint", () => findModelFolder(settings.modelName).then(describeModel));
       }
+      const dir = await findModelFolder(settings.modelName).catch(() => undefined); // its absence was told
+      if (dir) await look(`${stage} memory`, () => checkMemory(gpu, settings, { dir }));
       await look(`${stage} pictures`, async () => {
         const examples = await loadExamples(settings.dataPath, { split, limit: settings.maxSamples });
         return `${examples.length} in ${settings.dataPath}`;
@@ -59,22 +61,9 @@ await runCommand({
   }
 });
 
-async function describeModel(dir: string, software: boolean): Promise<string> {
+async function describeModel(dir: string): Promise<string> {
   using folder = await openModelFolder(dir);
   const config = parseConfig(folder.config, { name: dir });
   const unused = folder.checkTensors(expectedTensors(config));
-  const bytesOf = (name: string) => folder.tensor(name)?.dtype === "F32" ? 4 : 2;
-  const { weights, stage1, stage2, evaluation } = memoryEstimate(config, {
-    bytesPerWeight: software ? 4 : bytesOf("model.embed_tokens.weight"),
-  });
-  const sizes = `weights ${mib(weights)}; with a picture of 640×480 about ${mib(stage1)} for stage 1, ${mib(stage2)} for stage 2, ${
-    mib(evaluation)
-  } to evaluate`;
-  return `${dir}, ${config.text.layers} layers of ${config.text.hidden}, ${sizes}${
-    unused.length ? `; not used: ${unused.join(", ")}` : ""
-  }`;
-}
-
-function mib(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return `${dir}, ${config.text.layers} layers of ${config.text.hidden}${unused.length ? `; not used: ${unused.join(", ")}` : ""}`;
 }

@@ -2,6 +2,7 @@
 import { loadSettings } from "../config/schema.ts";
 import { runEvaluation } from "../pipeline/runs.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
+import { withMemoryAdvice } from "./memory.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 
 await runCommand({
@@ -24,12 +25,9 @@ await runCommand({
   await using gpu = await openGpu();
   using hooks = terminalHooks("evaluation", gpu);
   const { baseline, plain, scores } = invocation.flags;
-  const { metrics, predictions, files, seconds, skipped } = await runEvaluation(gpu, settings, {
-    ...hooks,
-    baseline: baseline === true,
-    plain: plain === true,
-    scores: scores === true,
-  });
+  const options = { ...hooks, baseline: baseline === true, plain: plain === true, scores: scores === true };
+  const outcome = await withMemoryAdvice(gpu, settings, () => runEvaluation(gpu, settings, options));
+  const { metrics, predictions, files, seconds, skipped } = outcome;
   for (const { reason } of skipped) console.log(`left out: ${reason}`);
   const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
   const { value, interval: [low, high] } = metrics.accuracy;

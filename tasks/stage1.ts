@@ -2,6 +2,7 @@
 import { loadSettings } from "../config/schema.ts";
 import { runStage1 } from "../pipeline/runs.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
+import { withMemoryAdvice } from "./memory.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 import { printTraining, TRAINING_FLAGS } from "./training.ts";
 
@@ -18,5 +19,6 @@ await runCommand({
   printNotices(settings);
   await using gpu = await openGpu();
   using hooks = terminalHooks("stage 1", gpu);
-  printTraining("stage1", await runStage1(gpu, settings, { ...hooks, resume: invocation.flags.resume === true }));
+  const options = { ...hooks, resume: invocation.flags.resume === true };
+  printTraining("stage1", await withMemoryAdvice(gpu, settings, () => runStage1(gpu, settings, options)));
 });

@@ -2,6 +2,7 @@
 import { loadSettings } from "../config/schema.ts";
 import { runStage2 } from "../pipeline/runs.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
+import { withMemoryAdvice } from "./memory.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 import { printTraining, TRAINING_FLAGS } from "./training.ts";
 
@@ -19,5 +20,6 @@ await runCommand({
   await using gpu = await openGpu();
   using hooks = terminalHooks("stage 2", gpu);
   const { resume, plain } = invocation.flags;
-  printTraining("stage2", await runStage2(gpu, settings, { ...hooks, resume: resume === true, plain: plain === true }));
+  const options = { ...hooks, resume: resume === true, plain: plain === true };
+  printTraining("stage2", await withMemoryAdvice(gpu, settings, () => runStage2(gpu, settings, options)));
 });
