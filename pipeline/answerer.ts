@@ -4,6 +4,7 @@ import type { Qwen2Vl } from "./load.ts";
 import { type Chat, maspSequence } from "./masp_sequence.ts";
 import type { PictureInputs } from "./picture_inputs.ts";
 import { Generator } from "./qwen2_vl/generate.ts";
+import { inRuns } from "./qwen2_vl/in_runs.ts";
 import type { Prompt } from "./qwen2_vl/prompt.ts";
 import { mropePositions } from "./qwen2_vl/mrope_positions.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
@@ -21,6 +22,17 @@ export interface AnswererOptions {
    * `qwen2-vl`: features alone, M-RoPE positions, the whole head: the zero-shot baseline.
    */
   mode?: "masp" | "qwen2-vl";
+}
+
+/** Bytes of the largest tensor of a pass over several prompts. */
+const MOST_BYTES = 2 ** 29;
+
+/** A question about a picture. */
+export interface Question {
+  /** Path of the picture. */
+  image: string;
+  /** What is asked. */
+  question: string;
 }
 
 /** A generated answer. */
@@ -43,41 +55,47 @@ export class Answerer implements Disposable {
     this.#options = options;
   }
 
-  /**
-   * A greedy answer.
-   *
-   * @throws {MaspError} when the picture cannot be read or decoded
-   */
+  /** A greedy answer; see {@linkcode begin}. */
   async answer(image: string, question: string): Promise<Answer> {
-    return await (await this.begin(image, question)).answer;
+    return (await (await this.begin([{ image, question }])).answers)[0];
   }
 
   /**
-   * Begins an answer: when this promise is fulfilled, all its work is submitted, and the next answer can be begun while this one is computed.
+   * Begins greedy answers to questions about pictures, all in one pass: when this promise is fulfilled, all the work is submitted, and the
+   * next answers can be begun while these are computed.
    *
-   * @throws {MaspError} when the picture cannot be read or decoded
+   * @throws {MaspError} when a picture cannot be read or decoded
    */
-  async begin(image: string, question: string): Promise<{ answer: Promise<Answer> }> {
-    const prompt = await this.#prepare(image, { question });
-    const answer = this.#generatorNow().generate([prompt]).then(({ tokens: [tokens] }) => ({ tokens, text: this.#text(tokens) }));
-    answer.catch(() => {}); // reported where it is awaited
-    return { answer };
-  }
-
-  /**
-   * Log-probability of each of several answers (the answer's tokens and the end of the turn).
-   *
-   * @returns one number per answer, and the greedy answer
-   */
-  async score(image: string, options: { question: string; answers: readonly string[] }): Promise<{ scores: number[]; answer: Answer }> {
-    const { question, answers } = options;
-    const { tokenizer } = this.#model;
-    const prompt = await this.#prepare(image, { question });
-    const end = tokenizer.idOf("<|im_end|>");
-    const continuations = answers.map((answer) => [...tokenizer.encode(answer), end]);
+  async begin(asked: readonly Question[]): Promise<{ answers: Promise<Answer[]> }> {
+    const prompts = await this.#prepare(asked);
     const generator = this.#generatorNow();
-    const { scores, tokens } = await generator.score(prompt, continuations);
-    return { scores, answer: { tokens, text: this.#text(tokens) } };
+    const parts = this.#inPasses(prompts).map((part) => generator.generate(part));
+    const answers = Promise.all(parts).then((parts) => parts.flatMap(({ tokens }) => tokens.map((tokens) => this.#answer(tokens))));
+    answers.catch(() => {}); // reported where it is awaited
+    return { answers };
+  }
+
+  /**
+   * Begins to compute the log-probability of each of several answers (the answer's tokens and the end of the turn) to each question, as
+   * {@linkcode begin} does for answers.
+   *
+   * @returns one number per answer, and the greedy answer, for each question
+   */
+  async beginScores(
+    asked: readonly Question[],
+    options: { answers: readonly string[] },
+  ): Promise<{ results: Promise<{ scores: number[]; answer: Answer }[]> }> {
+    const { tokenizer } = this.#model;
+    const prompts = await this.#prepare(asked);
+    const end = tokenizer.idOf("<|im_end|>");
+    const continuations = options.answers.map((answer) => [...tokenizer.encode(answer), end]);
+    const generator = this.#generatorNow();
+    const parts = this.#inPasses(prompts).map((part) => generator.scoreAll(part, continuations));
+    const results = Promise.all(parts).then((parts) =>
+      parts.flat().map(({ scores, tokens }) => ({ scores, answer: this.#answer(tokens) }))
+    );
+    results.catch(() => {}); // reported where it is awaited
+    return { results };
   }
 
   /** Begins to read pictures that will be asked about soon. */
@@ -90,18 +108,28 @@ export class Answerer implements Disposable {
     this.#generator?.generator[Symbol.dispose]();
   }
 
-  #text(tokens: number[]): string {
-    return this.#model.tokenizer.decode(tokens, { skipSpecialTokens: true });
+  #answer(tokens: number[]): Answer {
+    return { tokens, text: this.#model.tokenizer.decode(tokens, { skipSpecialTokens: true }) };
   }
 
-  async #prepare(image: string, options: { question: string }): Promise<Prompt> {
+  async #prepare(asked: readonly Question[]): Promise<Prompt[]> {
     const { inputs, prompt, mode = "masp" } = this.#options;
-    const { tokens: features, grid } = await inputs.load(image);
-    const chat: Chat = { question: options.question, promptTokens: prompt?.tokens, layout: prompt?.layout };
-    if (mode === "masp") return maspSequence(this.#model, { chat, rows: { aspects: inputs.aspectRows, features } });
-    const sequence = maspSequence(this.#model, { chat, rows: { features } });
-    const start = sequence.rows.features.indexOf(0);
-    return { ...sequence, positions: mropePositions(sequence.ids.length, [{ start, grid }]) };
+    const pictures = await inputs.loadAll(asked.map(({ image }) => image));
+    return asked.map(({ question }, i) => {
+      const { tokens: features, firstFeature, aspectRows: aspects, grid } = pictures[i];
+      const chat: Chat = { question, promptTokens: prompt?.tokens, layout: prompt?.layout };
+      if (mode === "masp") return maspSequence(this.#model, { chat, rows: { aspects, features, firstFeature } });
+      const sequence = maspSequence(this.#model, { chat, rows: { features, firstFeature } });
+      const start = sequence.rows.features.indexOf(firstFeature);
+      return { ...sequence, positions: mropePositions(sequence.ids.length, [{ start, grid }]) };
+    });
+  }
+
+  /** Prompts in passes whose largest tensor, gate and up of a layer, is not too large. */
+  #inPasses(prompts: readonly Prompt[]): Prompt[][] {
+    const { gpu, network: { config: { text } } } = this.#model;
+    const most = Math.min(gpu.maxBindingBytes, MOST_BYTES) / (4 * 2 * text.intermediate) - 64; // a pass is rounded up
+    return inRuns(prompts, { most, size: ({ ids }) => ids.length });
   }
 
   /** The generator on the sources' present tensors. */

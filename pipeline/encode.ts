@@ -72,25 +72,35 @@ export class FeatureStore implements AsyncDisposable {
     }
   }
 
-  /**
-   * Features (N, D) of a picture. The tensor stays valid for what is submitted before the next call.
-   *
-   * @throws {MaspError} when the picture cannot be read or decoded
-   */
+  /** Features (N, D) of a picture; see {@linkcode getAll}. */
   async get(image: string): Promise<VisualFeatures> {
-    let features = this.#features.get(image);
-    if (features) {
-      this.counters.fromGpu++;
-      this.#features.delete(image); // to the end: most recently used
-    } else {
-      this.prefetch(image);
-      const prepared = await this.#prepared.get(image)!.finally(() => this.#prepared.delete(image));
-      features = this.#upload(prepared);
-      this.#bytes += features.tensor.bytes;
+    return (await this.getAll([image]))[0];
+  }
+
+  /**
+   * Features of pictures, in their order; those that are not there yet go through the vision tower together. The tensors stay valid for what
+   * is submitted before the next call.
+   *
+   * @throws {MaspError} when a picture cannot be read or decoded
+   */
+  async getAll(images: readonly string[]): Promise<VisualFeatures[]> {
+    this.prefetch(...images);
+    const prepared = new Map<string, Prepared>();
+    for (const image of new Set(images)) {
+      const known = this.#features.get(image);
+      if (known) {
+        this.counters.fromGpu++;
+        this.#features.delete(image); // to the end: most recently used
+        this.#features.set(image, known);
+      } else prepared.set(image, await this.#prepared.get(image)!.finally(() => this.#prepared.delete(image)));
     }
-    this.#features.set(image, features);
-    this.#evict(features);
-    return features;
+    for (const [image, features] of this.#upload(prepared)) {
+      this.#bytes += features.tensor.bytes;
+      this.#features.set(image, features);
+    }
+    const wanted = images.map((image) => this.#features.get(image)!);
+    this.#evict(new Set(wanted));
+    return wanted;
   }
 
   /** Waits until the features of every picture so far are on the disk. */
@@ -122,31 +132,40 @@ export class FeatureStore implements AsyncDisposable {
     return { path, picture: processor.process(await decodePicture(bytes, { name: image })) };
   }
 
-  #upload({ path, picture, stored }: Prepared): VisualFeatures {
-    const { gpu, vision } = this.#model;
-    if (stored) {
-      this.counters.fromDisk++;
-      return { tensor: gpu.tensor(stored.shape, { data: stored.data, label: "visual features" }), grid: stored.grid };
-    }
-    const [tensor] = vision.encode(picture!);
-    const { merge } = this.#model.network.config.vision;
-    const grid = [picture!.grid[0], picture!.grid[1] / merge, picture!.grid[2] / merge] as const;
-    this.counters.encoded++;
-    if (path) {
-      const write = gpu.readFloats(tensor).then((data) =>
-        writeSafetensors(path, { features: { dtype: "F32", shape: [...tensor.shape], data } }, { metadata: { grid: JSON.stringify(grid) } })
-      );
-      const tracked: Promise<void> = write.finally(() => this.#writes.delete(tracked));
-      tracked.catch(() => {}); // reported by flush()
-      this.#writes.add(tracked);
-    }
-    return { tensor, grid };
+  #upload(prepared: ReadonlyMap<string, Prepared>): [image: string, features: VisualFeatures][] {
+    const { gpu, vision, network } = this.#model;
+    const { merge } = network.config.vision;
+    const fresh = [...prepared.values()].flatMap(({ picture }) => picture ?? []);
+    const encoded = vision.encode(...fresh)[Symbol.iterator]();
+    this.counters.encoded += fresh.length;
+    this.counters.fromDisk += prepared.size - fresh.length;
+    return [...prepared].map(([image, { path, picture, stored }]) => {
+      if (!picture) {
+        const { shape, data, grid } = stored!;
+        return [image, { tensor: gpu.tensor(shape, { data, label: "visual features" }), grid }];
+      }
+      const tensor: Tensor = encoded.next().value!;
+      const grid = [picture.grid[0], picture.grid[1] / merge, picture.grid[2] / merge] as const;
+      if (path) this.#store(path, { tensor, grid });
+      return [image, { tensor, grid }];
+    });
   }
 
-  #evict(current: VisualFeatures): void {
+  /** Writes features to the disk, some time. */
+  #store(path: string, { tensor, grid }: VisualFeatures): void {
+    const write = this.#model.gpu.readFloats(tensor).then((data) =>
+      writeSafetensors(path, { features: { dtype: "F32", shape: [...tensor.shape], data } }, { metadata: { grid: JSON.stringify(grid) } })
+    );
+    const tracked: Promise<void> = write.finally(() => this.#writes.delete(tracked));
+    tracked.catch(() => {}); // reported by flush()
+    this.#writes.add(tracked);
+  }
+
+  #evict(kept: ReadonlySet<VisualFeatures>): void {
     const limit = this.#options.gpuBytes ?? 512 * 2 ** 20;
     for (const [image, features] of this.#features) {
-      if (this.#bytes <= limit || features === current) return;
+      if (this.#bytes <= limit) return;
+      if (kept.has(features)) continue;
       this.#features.delete(image);
       this.#bytes -= features.tensor.bytes;
       this.#model.gpu.destroy(features.tensor);

@@ -1,7 +1,7 @@
 /** Stage "evaluate": pictures → answers → accuracy, and one picture in detail. */
 import type { AspectModules } from "./aspects/aspect_modules.ts";
 import { type Answer, Answerer } from "./answerer.ts";
-import { emotionQuestions, emotionSamples } from "./data/emotion_samples.ts";
+import { emotionQuestions, type EmotionSample, emotionSamples } from "./data/emotion_samples.ts";
 import type { Example } from "./data/examples.ts";
 import { type Prompts, questionsOf } from "./data/prompts.ts";
 import { FeatureStore } from "./encode.ts";
@@ -34,6 +34,9 @@ export interface EvaluationOptions {
   store?: FeatureStore;
 }
 
+/** Pictures of a pass in an evaluation and in encoding, where nothing else is said. */
+export const DEFAULT_BATCH = 8;
+
 /** Result of {@linkcode evaluate}. */
 export interface Evaluation {
   /** Accuracy and more. */
@@ -48,9 +51,11 @@ export interface EvaluateOptions extends EvaluationOptions {
   examples: readonly Example[];
   /** Compute the probability of every category, too. */
   scores?: boolean;
+  /** Pictures that are computed in one pass, whatever their sizes; the answers are the same. {@linkcode DEFAULT_BATCH} when left out. */
+  batch?: number;
   /** Told every prediction. */
   onPrediction?: (prediction: Prediction, count: { done: number; total: number }) => void;
-  /** Ends the evaluation after the picture in progress. */
+  /** Ends the evaluation after the pictures in progress. */
   signal?: AbortSignal;
 }
 
@@ -60,8 +65,8 @@ export interface EvaluateOptions extends EvaluationOptions {
  * @throws {MaspError} when a picture cannot be decoded
  */
 export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promise<Evaluation> {
-  const { examples, prompts, categories, seed = 0, onPrediction, signal } = options;
-  await using session = openSession(model, options);
+  const { examples, prompts, categories, seed = 0, batch = DEFAULT_BATCH, onPrediction, signal } = options;
+  await using session = openSession(model, { ...options, batch });
   const questions = emotionSamples(examples, { prompts, categories, seed, mode: "test" });
   const predictions: Prediction[] = [];
   const take = ({ text }: Answer, scores?: Record<string, number>) => {
@@ -71,20 +76,24 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
     predictions.push({ image, id, label, text, prediction, correct: prediction === label, ...(scores && { scores }) });
     onPrediction?.(predictions.at(-1)!, { done: predictions.length, total: examples.length });
   };
-  let before: { answer: Promise<Answer> } | undefined; // read while the next answer is computed
-  for (const [i, { image, question }] of questions.entries()) {
-    if (signal?.aborted) break;
-    session.answerer.prefetch(...questions.slice(i + 1, i + 4).map((next) => next.image));
+  const { answerer } = session;
+  type Read = () => Promise<void>;
+  const begin = async (asked: readonly EmotionSample[]): Promise<Read> => {
     if (options.scores) {
-      const { answer, scores } = await scored(session.answerer, { image, question, categories });
-      take(answer, scores);
-      continue;
+      const { results } = await answerer.beginScores(asked, { answers: categories });
+      return async () => (await results).forEach(({ answer, scores }) => take(answer, shares(scores, categories)));
     }
-    const begun = await session.answerer.begin(image, question);
-    if (before) take(await before.answer);
+    const { answers } = await answerer.begin(asked);
+    return async () => (await answers).forEach((answer) => take(answer));
+  };
+  let before: Read | undefined; // read while the next answers are computed
+  for (let i = 0; i < questions.length && !signal?.aborted; i += batch) {
+    answerer.prefetch(...questions.slice(i, i + 2 * batch).map(({ image }) => image));
+    const begun = await begin(questions.slice(i, i + batch));
+    await before?.();
     before = begun;
   }
-  if (before) take(await before.answer);
+  await before?.();
   return { metrics: emotionMetrics(predictions, { categories }), predictions };
 }
 
@@ -109,8 +118,9 @@ export async function predict(model: Qwen2Vl, image: string, options: Evaluation
   const { prompts, categories, seed = 0, aspects: modules } = options;
   await using session = openSession(model, options);
   const [question] = emotionQuestions({ prompts, categories, seed });
-  const { answer, scores } = await scored(session.answerer, { image, question, categories });
-  const sorted = Object.fromEntries(Object.entries(scores).sort(([, a], [, b]) => b - a));
+  const { results } = await session.answerer.beginScores([{ image, question }], { answers: categories });
+  const [{ answer, scores }] = await results;
+  const sorted = Object.fromEntries(Object.entries(shares(scores, categories)).sort(([, a], [, b]) => b - a));
   const aspects: Record<string, string> = {};
   if (modules && !options.baseline) {
     using reader = new AspectAnswerer(model, { aspects: modules, store: session.store });
@@ -120,23 +130,22 @@ export async function predict(model: Qwen2Vl, image: string, options: Evaluation
   return { text: answer.text, emotion: Object.keys(sorted)[0], scores: sorted, aspects };
 }
 
-function openSession(model: Qwen2Vl, options: EvaluationOptions): AsyncDisposable & { answerer: Answerer; store: FeatureStore } {
-  const { baseline, maxNewTokens } = options;
+function openSession(
+  model: Qwen2Vl,
+  options: EvaluationOptions & { batch?: number },
+): AsyncDisposable & { answerer: Answerer; store: FeatureStore } {
+  const { baseline, maxNewTokens, batch } = options;
   const stack = new AsyncDisposableStack();
   const store = options.store ?? stack.use(new FeatureStore(model));
-  const inputs = stack.use(new PictureInputs(model, { store, aspects: baseline ? undefined : options.aspects }));
+  const inputs = stack.use(new PictureInputs(model, { store, aspects: baseline ? undefined : options.aspects, batch }));
   const prompt = baseline ? undefined : options.prompt;
   const answerer = stack.use(new Answerer(model, { inputs, prompt, maxNewTokens, mode: baseline ? "qwen2-vl" : "masp" }));
   return { answerer, store, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-async function scored(
-  answerer: Answerer,
-  options: { image: string; question: string; categories: readonly string[] },
-): Promise<{ answer: Answer; scores: Record<string, number> }> {
-  const { image, question, categories } = options;
-  const { scores, answer } = await answerer.score(image, { question, answers: categories });
+/** Probabilities among the categories, from log-probabilities. */
+function shares(scores: readonly number[], categories: readonly string[]): Record<string, number> {
   const largest = Math.max(...scores);
   const total = scores.reduce((sum, score) => sum + Math.exp(score - largest), 0);
-  return { answer, scores: Object.fromEntries(categories.map((category, i) => [category, Math.exp(scores[i] - largest) / total])) };
+  return Object.fromEntries(categories.map((category, i) => [category, Math.exp(scores[i] - largest) / total]));
 }

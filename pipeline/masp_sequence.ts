@@ -40,6 +40,8 @@ export interface PictureRows {
   aspects?: readonly number[];
   /** Number of visual tokens that follow. */
   features?: number;
+  /** Row of the tensor of visual features that holds the first of them; 0 when left out. */
+  firstFeature?: number;
 }
 
 /** A sequence ready for the language model. */
@@ -72,7 +74,7 @@ export function chatText(model: TextModel, chat: Chat): string {
  * @throws {MaspError} when the text has no picture block or no answer
  */
 export function maspSequence(model: TextModel, options: { chat: Chat; rows: PictureRows }): MaspSequence {
-  const { chat, rows: { aspects = [], features = 0 } } = options;
+  const { chat, rows: { aspects = [], features = 0, firstFeature = 0 } } = options;
   const { tokenizer } = model;
   const ids = tokenizer.encode(chatText(model, chat));
   const [start, end] = findPictureBlock(ids, {
@@ -94,7 +96,7 @@ export function maspSequence(model: TextModel, options: { chat: Chat; rows: Pict
   sequence.ids.fill(NO_ROW, start + 1, start + 1 + inside);
   sequence.ids.set(ids.slice(end), start + 1 + inside);
   sequence.rows.aspects.set(aspects, start + 1);
-  for (let i = 0; i < features; i++) sequence.rows.features[start + 1 + aspects.length + i] = i;
+  for (let i = 0; i < features; i++) sequence.rows.features[start + 1 + aspects.length + i] = firstFeature + i;
   const promptRow = new Map((chat.promptTokens ?? []).map((token, row) => [tokenizer.idOf(token), row]));
   for (let t = 0; t < length; t++) {
     const row = promptRow.get(sequence.ids[t]);

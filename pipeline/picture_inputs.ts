@@ -9,6 +9,9 @@ import type { AspectModules } from "./aspects/aspect_modules.ts";
 import type { FeatureStore, VisualFeatures } from "./encode.ts";
 import type { Qwen2Vl } from "./load.ts";
 
+/** A picture's features begin at a multiple of so many rows, and of 256 bytes, as copies and bindings must. */
+const ROWS = 64;
+
 /** Options of {@linkcode PictureInputs}. */
 export interface PictureInputsOptions {
   /** Where features come from. */
@@ -17,17 +20,33 @@ export interface PictureInputsOptions {
   aspects?: AspectModules;
   /** Aspect tokens are kept in this many bytes of GPU memory; 128 MiB when left out. */
   gpuBytes?: number;
+  /** Pictures at a time, at most; 1 when left out. */
+  batch?: number;
 }
 
-/** Features and aspect tokens of one picture at a time. */
+/** Where a picture's rows lie in the sources. */
+export interface LoadedPicture {
+  /** N */
+  tokens: number;
+  /** Row of `features` that holds the first one. */
+  firstFeature: number;
+  /** Rows of `aspects`, view by view. */
+  aspectRows: readonly number[];
+  /** Frames, rows and columns of the visual tokens. */
+  grid: VisualFeatures["grid"];
+}
+
+/** Features and aspect tokens of some pictures at a time. */
 export class PictureInputs implements Disposable {
-  /** Rows of `aspects` that hold tokens, view by view. */
+  /** Rows of `aspects` that hold the first picture's tokens, view by view. */
   readonly aspectRows: readonly number[];
   readonly #model: Qwen2Vl;
   readonly #options: PictureInputsOptions;
   readonly #plans = new PlanCache<Plan>(64);
   readonly #known = new Map<string, Tensor>();
   readonly #stride: number;
+  /** Rows of `aspects` of a picture. */
+  readonly #aspectHeight: number;
   #features: Tensor;
   #aspects: Tensor;
   #generation = 0;
@@ -42,7 +61,9 @@ export class PictureInputs implements Disposable {
     this.aspectRows = views.flatMap((_, v) => Array.from({ length: tokens }, (_, i) => v * this.#stride + i));
     const { hidden } = model.network.config.text;
     this.#features = model.gpu.tensor([64, hidden], { label: "features of the picture" });
-    this.#aspects = model.gpu.tensor([Math.max(1, views.length) * this.#stride, hidden], { label: "aspect tokens of the picture" });
+    this.#aspectHeight = Math.max(1, views.length) * this.#stride;
+    const { batch = 1 } = options;
+    this.#aspects = model.gpu.tensor([batch * this.#aspectHeight, hidden], { label: "aspect tokens of the picture" });
   }
 
   /** Sources for the language model: `features` (capacity, D) and `aspects`. */
@@ -60,29 +81,36 @@ export class PictureInputs implements Disposable {
     this.#options.store.prefetch(...images);
   }
 
+  /** Puts a picture's features and aspect tokens into the sources; see {@linkcode loadAll}. */
+  async load(image: string): Promise<LoadedPicture> {
+    return (await this.loadAll([image]))[0];
+  }
+
   /**
-   * Puts a picture's features and aspect tokens into the sources.
+   * Puts pictures' features and aspect tokens into the sources, at most as many as the batch.
    *
-   * @returns N and the grid of the visual tokens
-   * @throws {MaspError} when the picture cannot be read or decoded
+   * @throws {MaspError} when a picture cannot be read or decoded
    */
-  async load(image: string): Promise<{ tokens: number; grid: VisualFeatures["grid"] }> {
+  async loadAll(images: readonly string[]): Promise<LoadedPicture[]> {
     const { gpu } = this.#model;
-    const { tensor, grid } = await this.#options.store.get(image);
-    const [tokens] = tensor.shape;
-    this.#reserve(tokens);
-    gpu.run({ from: tensor, to: this.#features });
-    if (!this.#options.aspects) return { tokens, grid };
-    const known = this.#known.get(image);
-    if (known) {
-      this.#known.delete(image);
-      this.#known.set(image, known);
-      gpu.run({ from: known, to: this.#aspects });
-      return { tokens, grid };
-    }
-    gpu.run(this.#aspectPlan(tokens));
-    this.#remember(image);
-    return { tokens, grid };
+    const features = await this.#options.store.getAll(images);
+    let rows = 0;
+    const pictures = features.map(({ tensor: { shape: [tokens] }, grid }, p) => {
+      const firstFeature = rows;
+      rows += Math.ceil(tokens / ROWS) * ROWS;
+      return { tokens, grid, firstFeature, aspectRows: this.aspectRows.map((row) => p * this.#aspectHeight + row) };
+    });
+    const largest = Math.max(...features.map(({ tensor: { shape: [tokens] } }) => Math.ceil(tokens / ROWS) * ROWS));
+    this.#reserve(Math.max(rows, largest * (this.#options.batch ?? 1)));
+    // Each picture's aspect tokens are computed from the first rows of the features, the first picture's last, since these are its place.
+    for (let p = images.length - 1; p >= 0; p--) this.#loadAspects(images[p], { place: p, features: features[p].tensor });
+    const { hidden } = this.#model.network.config.text;
+    const others = pictures.slice(1).map(({ tokens, firstFeature }, p) => ({
+      from: features[p + 1].tensor,
+      to: this.#features.view([tokens, hidden], firstFeature * hidden * 4),
+    }));
+    gpu.run({ from: features[0].tensor, to: this.#features }, ...others);
+    return pictures;
   }
 
   /** Frees tensors and plans. */
@@ -90,6 +118,25 @@ export class PictureInputs implements Disposable {
     this.#plans.clear();
     this.#model.gpu.destroy(this.#features, this.#aspects, ...this.#known.values());
     this.#known.clear();
+  }
+
+  #loadAspects(image: string, { place, features }: { place: number; features: Tensor }): void {
+    const { gpu } = this.#model;
+    if (!this.#options.aspects) return;
+    const { hidden } = this.#model.network.config.text;
+    const shape = [this.#aspectHeight, hidden];
+    const to = this.#aspects.view(shape, place * this.#aspectHeight * hidden * 4);
+    const known = this.#known.get(image);
+    if (known) {
+      this.#known.delete(image);
+      this.#known.set(image, known);
+      gpu.run({ from: known, to });
+      return;
+    }
+    const copy = gpu.tensor(shape, { label: "aspect tokens" });
+    gpu.run({ from: features, to: this.#features }, this.#aspectPlan(features.shape[0]), { from: this.#aspects.view(shape), to: copy });
+    if (place > 0) gpu.run({ from: copy, to });
+    this.#remember(image, copy);
   }
 
   #aspectPlan(tokens: number): Plan {
@@ -106,10 +153,8 @@ export class PictureInputs implements Disposable {
     });
   }
 
-  #remember(image: string): void {
+  #remember(image: string, copy: Tensor): void {
     const { gpu } = this.#model;
-    const copy = gpu.tensor(this.#aspects.shape, { label: "aspect tokens" });
-    gpu.run({ from: this.#aspects, to: copy });
     this.#known.set(image, copy);
     this.#bytes += copy.bytes;
     const limit = this.#options.gpuBytes ?? 128 * 2 ** 20;

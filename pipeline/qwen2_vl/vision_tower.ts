@@ -11,6 +11,7 @@ import { PlanCache } from "../../kernels/plan_cache.ts";
 import { rotary } from "../../kernels/rotary/rotary.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { VisionConfig } from "./config.ts";
+import { inRuns } from "./in_runs.ts";
 import type { Network } from "./network.ts";
 
 const LAYER_NORM_EPS = 1e-6;
@@ -21,6 +22,19 @@ export interface PicturePatches {
   pixels: Float32Array;
   /** Frames, rows and columns of patches. */
   grid: readonly [number, number, number];
+}
+
+/** Bytes of the largest tensor of a pass over several pictures. */
+const MOST_BYTES = 2 ** 28;
+
+function patchesOf({ grid }: PicturePatches): number {
+  return grid[0] * grid[1] * grid[2];
+}
+
+/** Patches of a pass: rounded up, so that few shapes of plans come about. */
+function roundPatches(patches: number): number {
+  const step = patches <= 512 ? 16 : patches <= 4096 ? 64 : 256;
+  return Math.ceil(patches / step) * step;
 }
 
 /** Number of merged tokens of a picture. */
@@ -92,14 +106,21 @@ export class VisionTower implements Disposable {
   }
 
   /**
-   * Features of pictures, all in one pass.
+   * Features of pictures, all in one pass, or in as few as the adapter's buffers allow.
    *
    * @returns a new tensor (P / merge², D) per picture, which the caller destroys
    */
   encode(...pictures: PicturePatches[]): Tensor[] {
+    const { gpu, config: { vision } } = this.#network;
+    const widest = Math.max(vision.intermediate, 3 * vision.hidden, vision.channels * vision.patch ** 2);
+    const most = Math.min(gpu.maxBindingBytes, MOST_BYTES) / (4 * widest);
+    return inRuns(pictures, { most, size: patchesOf }).flatMap((run) => this.#encodeRun(run));
+  }
+
+  #encodeRun(pictures: readonly PicturePatches[]): Tensor[] {
     const { gpu, config: { vision, text } } = this.#network;
-    const counts = pictures.map(({ grid }) => grid[0] * grid[1] * grid[2]);
-    const rows = Math.ceil(counts.reduce((a, b) => a + b, 0) / 16) * 16;
+    const counts = pictures.map(patchesOf);
+    const rows = roundPatches(counts.reduce((a, b) => a + b, 0));
     const plan = this.#plans.get(`${rows}`, () => new VisionPlan(this.#network, rows));
     plan.write(pictures);
     plan.plan.run();
