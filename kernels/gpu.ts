@@ -5,6 +5,7 @@
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
 import type { Plan } from "./plan.ts";
+import { type SubgroupMatrixShape, subgroupMatrixShapes } from "./subgroup_matrix.ts";
 import { encodeCopy, readTensors, type TensorCopy, uploadBytes } from "./transfer.ts";
 import { ScratchPool } from "./arena.ts";
 
@@ -42,7 +43,7 @@ export interface RequestGpuOptions {
   memoryLimit?: number;
 }
 
-const WANTED_FEATURES: GPUFeatureName[] = ["shader-f16", "timestamp-query"];
+const WANTED_FEATURES = ["shader-f16", "timestamp-query", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
 
 /**
  * Asks for a GPU with all that its adapter offers.
@@ -74,7 +75,7 @@ export async function requestGpu(options: RequestGpuOptions = {}): Promise<Gpu> 
   try {
     // Deno's adapters grant subgroups without listing them, so asking is the only way to know.
     const device = await request([...features, "subgroups" as GPUFeatureName]).catch(() => request(features));
-    return new Gpu(device, adapter.info, options);
+    return new Gpu(device, adapter, options);
   } catch (error) {
     throw new GpuError(`The adapter "${adapter.info.description}" gives no device: ${(error as Error).message}`, { cause: error });
   }
@@ -90,6 +91,10 @@ export class Gpu implements AsyncDisposable {
   readonly software: boolean;
   /** Lanes of a subgroup where subgroup operations may be used and always have the same number; otherwise 0. */
   readonly subgroupSize: number;
+  /** Shapes of subgroup matrices (tensor cores) that take f16 and sum in f32; empty where there are none. */
+  readonly subgroupMatrices: readonly SubgroupMatrixShape[];
+  /** Whether WGSL has to say `enable subgroups;` before it uses them, as the specification asks; Deno's own WebGPU refuses the line. */
+  readonly enablesSubgroups: boolean;
   /** What was created and run so far. */
   readonly counters: GpuCounters = { pipelines: 0, bindGroups: 0, buffers: 0, dispatches: 0, submits: 0, bytes: 0, peakBytes: 0 };
   /** Scratch buffers that all plans of this device share. */
@@ -100,13 +105,18 @@ export class Gpu implements AsyncDisposable {
   #disposed = false;
 
   /** Wraps a device; use {@linkcode requestGpu}. */
-  constructor(device: GPUDevice, info: GPUAdapterInfo, options: RequestGpuOptions = {}) {
+  constructor(device: GPUDevice, adapter: GPUAdapter, options: RequestGpuOptions = {}) {
+    const { info } = adapter;
     this.device = device;
     this.name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
     this.software = Boolean((info as { isFallbackAdapter?: boolean }).isFallbackAdapter) ||
       /llvmpipe|swiftshader|lavapipe/i.test(this.name);
     const { subgroupMinSize = 0, subgroupMaxSize = 1 } = info as { subgroupMinSize?: number; subgroupMaxSize?: number };
     this.subgroupSize = device.features.has("subgroups" as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
+    this.subgroupMatrices = device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName)
+      ? subgroupMatrixShapes(info)
+      : [];
+    this.enablesSubgroups = adapter.features.has("subgroups" as GPUFeatureName);
     this.#memoryLimit = options.memoryLimit ?? Infinity;
     this.scratch = new ScratchPool(this);
     device.addEventListener("uncapturederror", (event) => {

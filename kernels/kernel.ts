@@ -1,6 +1,7 @@
 /** WGSL text → compute pipeline; bindings and parameters are found by their names in the text. */
 import { WgslReflect } from "wgsl_reflect";
 import type { Gpu } from "./gpu.ts";
+import { withoutBodies } from "./wgsl_interface.ts";
 
 /** What a kernel is made from. */
 export interface KernelSource {
@@ -63,7 +64,7 @@ export class Kernel {
   constructor(gpu: Gpu, source: KernelSource) {
     this.label = source.label;
     const code = withConstants(source);
-    const reflection = new WgslReflect(code);
+    const reflection = new WgslReflect(withoutBodies(code));
     const group = ((reflection.getBindGroups()[0] ?? []) as (ReflectedVariable | undefined)[]).filter((variable) => variable !== undefined);
     this.bindings = group.filter((variable) => variable.name !== "params")
       .map((variable) => ({ name: variable.name, binding: variable.binding, writable: variable.access === "read_write" }));
@@ -88,7 +89,7 @@ export class Kernel {
       label: this.label,
       layout: gpu.device.createPipelineLayout({ label: this.label, bindGroupLayouts: [this.layout] }),
       compute: {
-        module: gpu.device.createShaderModule({ label: this.label, code }),
+        module: gpu.device.createShaderModule({ label: this.label, code: withDirectives(gpu, code) }),
         entryPoint: reflection.entry.compute[0]?.name ?? "main",
       },
     });
@@ -112,6 +113,15 @@ export class Kernel {
       else target.setUint32(offset, value, true);
     }
   }
+}
+
+/**
+ * What an implementation by the letter of the specification wants in front of a text with subgroup operations; on its first line, so that
+ * lines keep their numbers. Its uniformity analysis does not know that `subgroupMin` and its like give all lanes the same value.
+ */
+function withDirectives(gpu: Gpu, code: string): string {
+  const directives = "enable subgroups; diagnostic(off, subgroup_uniformity);";
+  return gpu.enablesSubgroups && /\bsubgroup(?=[A-Z])/.test(code) ? `${directives} ${code}` : code;
 }
 
 /** Puts new values into a text's `const` declarations. */
