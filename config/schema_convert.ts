@@ -15,6 +15,7 @@ export const CONVERTERS: { [S in Stage]: (values: Values, remarks: Remarks) => S
     stage: "stage1",
     ...training(values as Filled, { ...remarks, dataPath: values.aspect_data_path! }),
     viewTokens: values.num_view_tokens!,
+    ...(values.group_views !== undefined && { groupViews: values.group_views }),
   }),
   stage2: (values, remarks) => ({
     stage: "stage2",
@@ -51,6 +52,7 @@ function common(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath" 
     ...(maxSamples !== undefined && { maxSamples }),
     ...(values.feature_cache && { featureCache: values.feature_cache }),
     skipBadImages: values.skip_bad_images,
+    ...((values as Values).batch !== undefined && { batch: (values as Values).batch }),
     outputDir: values.output_dir,
   };
 }

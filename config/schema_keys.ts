@@ -107,6 +107,8 @@ export const KEYS = {
   feature_cache: { schema: text, stages: ALL },
   skip_bad_images: { schema: flag, stages: ALL },
   num_view_tokens: { schema: whole(1), stages: ["stage1"] },
+  group_views: { schema: whole(1), stages: ["stage1"] },
+  batch: { schema: whole(1), stages: ALL },
   save_steps: { schema: whole(0), stages: TRAIN },
   max_steps: {
     schema: number("a whole number of at least 1, or -1 for no limit", (n) => Number.isSafeInteger(n) && (n >= 1 || n === -1)),

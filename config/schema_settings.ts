@@ -30,6 +30,8 @@ export interface CommonSettings {
   featureCache?: string;
   /** `skip_bad_images`: leave out pictures that cannot be decoded instead of stopping. Default: false. */
   skipBadImages: boolean;
+  /** `batch`: pictures that an evaluation, or the encoding of a data set, computes in one pass. Default: 8. */
+  batch?: number;
   /** `output_dir`: folder of everything that the run writes. Default: `outputs/stage1`, `outputs/stage2` or `outputs/eval`. */
   outputDir: string;
   /** Keys that were given but have no meaning here, for one notice. */
@@ -89,6 +91,11 @@ export interface Stage1Settings extends TrainingSettings {
   stage: "stage1";
   /** `num_view_tokens`: query vectors of a view. Default: 5. */
   viewTokens: number;
+  /**
+   * `group_views`: steps of different views that are computed in one pass at most, where a step has one sample. Default: as many as there
+   * are views and as fit into memory.
+   */
+  groupViews?: number;
 }
 
 /** Settings that need what was trained before. */

@@ -14,7 +14,7 @@ import { categoriesOf } from "./data/categories.ts";
 import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts } from "./data/prompts.ts";
 import { FeatureStore } from "./encode.ts";
-import { evaluate, type Evaluation, type Prediction } from "./evaluate.ts";
+import { DEFAULT_BATCH, evaluate, type Evaluation, type Prediction } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
 import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
@@ -62,8 +62,8 @@ export async function runStage1(
   const prompts = await loadPrompts(settings.promptsPath);
   using aspects = createAspects(model, { views: settings.views, tokens: settings.viewTokens, seed: settings.seed });
   const outcome = await followTraining(settings, options, (training) => {
-    const { adamW, recompute, seed } = settings;
-    return trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, store });
+    const { adamW, recompute, seed, groupViews } = settings;
+    return trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, groupViews, store });
   });
   if (outcome.finished) await aspects.save(settings.outputPath);
   return { ...outcome, skipped };
@@ -123,9 +123,9 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = categoriesOf(settings.dataname);
   const begin = performance.now();
-  const { seed, maxNewTokens } = settings;
-  const asked = { examples, prompts, categories, seed, maxNewTokens, aspects, prompt, baseline, store, scores, onPrediction, signal };
-  const evaluation = await evaluate(model, asked);
+  const { seed, maxNewTokens, batch } = settings;
+  const asked = { prompts, categories, seed, maxNewTokens, batch, aspects, prompt, baseline, store, scores, onPrediction, signal };
+  const evaluation = await evaluate(model, { ...asked, examples });
   const seconds = (performance.now() - begin) / 1000;
   const facts = {
     model: settings.modelName,
@@ -153,11 +153,12 @@ export async function runEncode(
   const { examples, skipped } = await picturesOf(settings, { split: options.split, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);
-  for (const [i, { image }] of examples.entries()) {
-    if (options.signal?.aborted) break;
-    store.prefetch(...examples.slice(i + 1, i + 4).map((next) => next.image));
-    await store.get(image);
-    options.onPicture?.(i + 1, examples.length);
+  const { batch = DEFAULT_BATCH } = settings;
+  const images = examples.map(({ image }) => image);
+  for (let i = 0; i < images.length && !options.signal?.aborted; i += batch) {
+    store.prefetch(...images.slice(i, i + 2 * batch));
+    await store.getAll(images.slice(i, i + batch));
+    options.onPicture?.(Math.min(i + batch, images.length), images.length);
   }
   await store.flush();
   return { ...store.counters, skipped };

@@ -138,6 +138,8 @@ Deno.test("loadSettings: this program's own keys", async () => {
       max_steps: "5",
       feature_cache: "cache",
       num_view_tokens: "3",
+      group_views: "2",
+      batch: "16",
       max_grad_norm: "0",
       skip_bad_images: "true",
       adam_beta1: "0.8",
@@ -148,7 +150,7 @@ Deno.test("loadSettings: this program's own keys", async () => {
   );
   assertEquals([one.weights, one.saveEvery, one.run.maxSteps, one.featureCache, one.viewTokens], ["bf16", 10, 5, "cache", 3]);
   assertEquals(one.adamW, { betas: [0.8, 0.95], eps: 1e-6, weightDecay: 0.01, maxNorm: 0, eightBit: true });
-  assertEquals([one.skipBadImages, one.maxSamples], [true, 12]);
+  assertEquals([one.skipBadImages, one.maxSamples, one.groupViews, one.batch], [true, 12, 2, 16]);
   assertEquals((await load(STAGE1, "stage1", { max_steps: "-1" })).run.maxSteps, undefined);
   assertEquals((await load(STAGE2, "stage2", { layout: "paper" })).layout, "paper");
   assertEquals((await load(EVAL, "eval", { "max-eval-samples": "9" })).maxSamples, 9);
