@@ -3,13 +3,11 @@
  * they were resolved (`settings.yaml`), a line per logged step (`metrics.jsonl`), checkpoints, and what was trained.
  */
 import { join } from "@std/path";
-import { settingsYaml } from "../config/schema.ts";
 import { findModelFolder } from "../config/find_model_folder.ts";
 import type { CommonSettings, EvalSettings, Stage1Settings, Stage2Settings } from "../config/schema_settings.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
 import { clearRunStates } from "./checkpoint/run_state.ts";
-import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
 import { categoriesOf } from "./data/categories.ts";
 import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts } from "./data/prompts.ts";
@@ -19,7 +17,8 @@ import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
 import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
 import { openMetricsLog } from "./report/metrics_log.ts";
-import { writeEvaluationReport } from "./report/report_files.ts";
+import { filePrefix, writeEvaluationReport } from "./report/report_files.ts";
+import { recordPictures, recordRun } from "./run_records.ts";
 import type { TrainingOptions, TrainingStep } from "./train/training_run.ts";
 
 /** What a run tells while it goes on. */
@@ -61,7 +60,7 @@ export async function runStage1(
   await using store = storeOf(model, settings);
   const prompts = await loadPrompts(settings.promptsPath);
   using aspects = createAspects(model, { views: settings.views, tokens: settings.viewTokens, seed: settings.seed });
-  const outcome = await followTraining(settings, options, (training) => {
+  const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
     const { adamW, recompute, seed, groupViews } = settings;
     return trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, groupViews, store });
   });
@@ -83,7 +82,7 @@ export async function runStage2(
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = categoriesOf(settings.dataname);
   using prompt = createSoftPrompt(model, { count: settings.promptTokens, layout: settings.layout });
-  const outcome = await followTraining(settings, options, (training) => {
+  const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
     const { adamW, recompute, seed } = settings;
     return tunePrompt(model, prompt, { ...training, examples, prompts, categories, aspects, seed, adamW, recompute, store });
   });
@@ -109,11 +108,16 @@ export interface RunEvaluationOptions extends RunHooks {
   plain?: boolean;
   /** Compute the probability of every category, too. */
   scores?: boolean;
+  /** What the report shows of each picture: the scores, the aspects in words, and in `pictures.jsonl` thumbnails and attention maps. */
+  details?: boolean;
 }
 
-/** Evaluation from settings; writes `evaluation.json`, `evaluation.md` and `predictions.jsonl` (with `baseline-` before the names there). */
+/**
+ * Evaluation from settings; writes `evaluation.json`, `evaluation.md`, `predictions.jsonl`, `settings.yaml` and `run.json`, with `baseline-` before
+ * the names of a baseline's.
+ */
 export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
-  const { baseline = false, plain = false, scores, onPrediction, signal } = options;
+  const { baseline = false, plain = false, details = false, onPrediction, onPicture, signal } = options;
   const { examples, skipped } = await picturesOf(settings, { split: "test", dataname: settings.dataname, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);
@@ -124,6 +128,7 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   const categories = categoriesOf(settings.dataname);
   const begin = performance.now();
   const { seed, maxNewTokens, batch } = settings;
+  const scores = options.scores || details;
   const asked = { prompts, categories, seed, maxNewTokens, batch, aspects, prompt, baseline, store, scores, onPrediction, signal };
   const evaluation = await evaluate(model, { ...asked, examples });
   const seconds = (performance.now() - begin) / 1000;
@@ -139,6 +144,21 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
     seconds: Number(seconds.toFixed(1)),
   };
   const name = baseline ? "baseline-evaluation" : "evaluation";
+  const prefix = filePrefix(name);
+  if (details && !signal?.aborted) {
+    const path = join(settings.outputDir, `${prefix}pictures.jsonl`);
+    options.onNotice?.("Aspects in words and attention maps");
+    evaluation.predictions = await recordPictures(model, evaluation.predictions, {
+      examples,
+      prompts,
+      aspects,
+      store,
+      path,
+      onPicture,
+      signal,
+    });
+  }
+  await recordRun(settings, { gpu, prefix, facts: { method: facts.method, seconds: facts.seconds } });
   const report = { facts, ...evaluation, skipped: skipped.map(({ reason }) => reason) };
   const files = await writeEvaluationReport(settings.outputDir, report, { name });
   return { ...evaluation, files, seconds, skipped };
@@ -188,7 +208,7 @@ function storeOf(model: Qwen2Vl, settings: CommonSettings): FeatureStore {
 /** Takes all steps of a training and writes settings, metrics and checkpoints on the way. */
 async function followTraining(
   settings: Stage1Settings | Stage2Settings,
-  options: RunHooks & { resume?: boolean },
+  options: RunHooks & { gpu: Gpu; resume?: boolean },
   start: (training: TrainingOptions) => AsyncGenerator<TrainingStep>,
 ): Promise<Omit<TrainingOutcome, "skipped">> {
   const checkpointDir = join(settings.outputDir, "checkpoints");
@@ -209,7 +229,7 @@ async function followTraining(
       [steps, total] = [step, Math.min(totalSteps, settings.run.maxSteps ?? Infinity)];
       if (Array.isArray(notes)) window = notes.filter((loss) => typeof loss === "number");
       if (!options.resume) await clearRunStates(checkpointDir);
-      await writeFileAtomic(join(settings.outputDir, "settings.yaml"), settingsYaml(settings));
+      await recordRun(settings, { gpu: options.gpu, facts: { totalSteps } });
       const keepThrough = options.resume ? step - 1 : undefined;
       log = resources.use(await openMetricsLog(join(settings.outputDir, "metrics.jsonl"), { keepThrough }));
       if (step > 0) options.onNotice?.(`Going on from the checkpoint of step ${step} of ${totalSteps}.`);

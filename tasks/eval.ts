@@ -14,6 +14,7 @@ await runCommand({
     baseline: { help: "plain Qwen2-VL, zero-shot: no aspects, no soft prompt" },
     plain: { help: "the soft prompt without aspect tokens" },
     scores: { help: "the probability of every category, too" },
+    details: { help: "all that a report can show: scores, aspects in words, attention maps (then: deno task report)" },
   },
   settings: "eval",
 }, async (invocation) => {
@@ -24,8 +25,14 @@ await runCommand({
   printNotices(settings);
   await using gpu = await openGpu();
   using hooks = terminalHooks("evaluation", gpu);
-  const { baseline, plain, scores } = invocation.flags;
-  const options = { ...hooks, baseline: baseline === true, plain: plain === true, scores: scores === true };
+  const { baseline, plain, scores, details } = invocation.flags;
+  const options = {
+    ...hooks,
+    baseline: baseline === true,
+    plain: plain === true,
+    scores: scores === true,
+    details: details === true,
+  };
   const outcome = await withMemoryAdvice(gpu, settings, () => runEvaluation(gpu, settings, options));
   const { metrics, predictions, files, seconds, skipped } = outcome;
   for (const { reason } of skipped) console.log(`left out: ${reason}`);

@@ -16,6 +16,10 @@ export interface ReportedPrediction {
   correct: boolean;
   /** Probability of each category, when it was asked for. */
   scores?: Record<string, number>;
+  /** What each view's tokens say in words, when it was asked for. */
+  aspects?: Record<string, string>;
+  /** What the picture's annotation says of the views, where there is one. */
+  aspectLabels?: Record<string, string>;
 }
 
 /** Everything about one evaluation. */

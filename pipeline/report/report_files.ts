@@ -22,6 +22,12 @@ export interface EvaluationReportPaths {
   predictions: string;
 }
 
+/** What stands before the names of an evaluation's other files, such as `baseline-` for `baseline-evaluation`. */
+export function filePrefix(name: string): string {
+  const prefix = name.replace(/-?evaluation$/, "");
+  return prefix === "" ? "" : `${prefix}-`;
+}
+
 /**
  * Writes an evaluation as `evaluation.json`, `evaluation.md` and `predictions.jsonl`, each whole or not at all.
  *
@@ -36,8 +42,7 @@ export async function writeEvaluationReport(
   options: WriteEvaluationReportOptions = {},
 ): Promise<EvaluationReportPaths> {
   const { name = "evaluation" } = options;
-  const prefix = name.replace(/-?evaluation$/, "");
-  const predictions = join(dir, `${prefix === "" ? "" : `${prefix}-`}predictions.jsonl`);
+  const predictions = join(dir, `${filePrefix(name)}predictions.jsonl`);
   const paths = { json: join(dir, `${name}.json`), markdown: join(dir, `${name}.md`), predictions };
   await writeFileAtomic(paths.json, `${JSON.stringify(report, null, 2)}\n`);
   await writeFileAtomic(paths.markdown, evaluationMarkdown(report));
