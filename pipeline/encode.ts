@@ -9,6 +9,7 @@ import { openSafetensors, writeSafetensors } from "./checkpoint/safetensors.ts";
 import { decodePicture } from "./data/decode_picture.ts";
 import { MaspError } from "./errors.ts";
 import type { Qwen2Vl } from "./load.ts";
+import { PictureQueue } from "./qwen2_vl/preprocess/picture_queue.ts";
 import type { ProcessedPicture } from "./qwen2_vl/preprocess/preprocess.ts";
 
 /** Options of {@linkcode FeatureStore}. */
@@ -54,12 +55,14 @@ export class FeatureStore implements AsyncDisposable {
   readonly #features = new Map<string, VisualFeatures>();
   readonly #prepared = new Map<string, Promise<Prepared>>();
   readonly #writes = new Set<Promise<void>>();
+  readonly #queue: PictureQueue;
   #bytes = 0;
 
   /** An empty store of features that the model's vision tower makes. */
   constructor(model: Qwen2Vl, options: FeatureStoreOptions = {}) {
     this.#model = model;
     this.#options = options;
+    this.#queue = new PictureQueue(model.processor);
   }
 
   /** Begins to read and decode pictures that will be asked for soon. */
@@ -110,6 +113,7 @@ export class FeatureStore implements AsyncDisposable {
 
   /** Waits for the disk and frees the GPU memory. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#queue[Symbol.dispose]();
     await this.flush();
     this.#model.gpu.destroy(...[...this.#features.values()].map(({ tensor }) => tensor));
     this.#features.clear();
@@ -120,7 +124,7 @@ export class FeatureStore implements AsyncDisposable {
     const bytes = await readPicture(image);
     const { cacheDir } = this.#options;
     const { processor, visionId } = this.#model;
-    if (!cacheDir) return { picture: processor.process(await decodePicture(bytes, { name: image })) };
+    if (!cacheDir) return { picture: await this.#queue.process(() => decodePicture(bytes, { name: image })) };
     const key = new Blob([bytes, JSON.stringify(processor.config)]);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await key.arrayBuffer()));
     const hash = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -129,7 +133,7 @@ export class FeatureStore implements AsyncDisposable {
       const stored = readStored(path, this.#model.network.config.text.hidden);
       if (stored) return { path, stored };
     }
-    return { path, picture: processor.process(await decodePicture(bytes, { name: image })) };
+    return { path, picture: await this.#queue.process(() => decodePicture(bytes, { name: image })) };
   }
 
   #upload(prepared: ReadonlyMap<string, Prepared>): [image: string, features: VisualFeatures][] {
