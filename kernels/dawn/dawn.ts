@@ -21,6 +21,9 @@ interface DawnModule {
 /** Experimental features (subgroup matrices among them), and 16-bit floats on NVIDIA's Vulkan, which Dawn leaves out otherwise. */
 const TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 
+/** What was made: a device whose implementation was garbage-collected crashes. */
+const kept: GPU[] = [];
+
 const PACKAGE = new URL("./package/node_modules/webgpu/index.js", import.meta.url);
 
 /**
@@ -42,11 +45,15 @@ export async function openDawn(options: OpenDawnOptions = {}): Promise<GPU> {
     dawn = await import(PACKAGE.href);
   } catch (error) {
     if ((error as { code?: string }).code === "ERR_MODULE_NOT_FOUND") {
-      throw new GpuError("Dawn is not installed. Install it with deno task install-dawn (130 MB), or leave --gpu dawn out.", { cause: error });
+      throw new GpuError("Dawn is not installed. Install it with deno task install-dawn (130 MB), or leave --gpu dawn out.", {
+        cause: error,
+      });
     }
     throw new GpuError(`Dawn does not load on this system: ${(error as Error).message}\nLeave --gpu dawn out to use Deno's own WebGPU.`, {
       cause: error,
     });
   }
-  return dawn.create([`enable-dawn-features=${[...TOGGLES, ...toggles].join(",")}`, ...(backend ? [`backend=${backend}`] : [])]);
+  const gpu = dawn.create([`enable-dawn-features=${[...TOGGLES, ...toggles].join(",")}`, ...(backend ? [`backend=${backend}`] : [])]);
+  kept.push(gpu);
+  return gpu;
 }

@@ -7,13 +7,14 @@ import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { type Matrix, weightTensors, type WeightType } from "./matrix.ts";
 import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, tiledProduct, vectorProduct } from "./product_wgsl.ts";
+import { subgroupMatrixProduct, takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
 import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
 import columnSliceCode from "./column_slice.wgsl" with { type: "text" };
 import weightGradientCode from "./weight_gradient.wgsl" with { type: "text" };
 
 /** Which kernel computes a product; chosen by shape and adapter when left out. */
-export type ProductVariant = "subgroup" | "tiled" | "vector" | "plain";
+export type ProductVariant = "subgroup_matrix" | "subgroup" | "tiled" | "vector" | "plain";
 
 /** Arguments of {@linkcode linear}. */
 export interface LinearArgs {
@@ -171,6 +172,7 @@ interface Product {
 function product(plan: Plan, form: Form, p: Product): void {
   if (p.rows === 0 || p.columns === 0) return;
   const variant = p.variant ?? choose(plan.gpu, form, p);
+  if (variant === "subgroup_matrix") return subgroupMatrixProduct(plan, form, p);
   const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant });
   const across = Math.ceil(p.columns / tileColumns);
   plan.dispatch({ label, code }, {
@@ -186,10 +188,11 @@ const VECTOR_ROWS = 4;
 function choose(gpu: Gpu, form: Form, p: Product): ProductVariant {
   if (p.depth % 4 || (form === "columns" && p.columns % 4)) return "plain";
   if (form === "rows" && p.rows <= VECTOR_ROWS) return "vector";
+  if (p.rows > VECTOR_ROWS && takesSubgroupMatrices(gpu, p.dtype)) return "subgroup_matrix";
   return gpu.software && gpu.subgroupSize === 8 ? "subgroup" : "tiled";
 }
 
-function sourceOf(gpu: Gpu, form: Form, p: Product & { variant: ProductVariant }): ProductWgsl {
+function sourceOf(gpu: Gpu, form: Form, p: Product & { variant: Exclude<ProductVariant, "subgroup_matrix"> }): ProductWgsl {
   const { dtype, epilogue } = p;
   switch (p.variant) {
     case "plain":

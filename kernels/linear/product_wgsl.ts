@@ -37,11 +37,13 @@ export interface ProductWgsl {
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (n: number, line: (i: number) => string): string => range(n).map(line).join("\n");
 
-function header(dtype: WeightType, epilogue: Epilogue, scalar = false): string {
+/** Bindings, and `store`, which writes a sum with the epilogue; weights and activations in vectors of four, or one by one when `scalar`. */
+export function header(dtype: WeightType, epilogue: Epilogue, options: { scalar?: boolean; activations?: string } = {}): string {
+  const { scalar = false, activations = scalar ? "f32" : "vec4<f32>" } = options;
   const storage = storageWgsl(dtype);
   return `
 struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_column: u32 }
-@group(0) @binding(0) var<storage, read> a: array<${scalar ? "f32" : "vec4<f32>"}>;
+@group(0) @binding(0) var<storage, read> a: array<${activations}>;
 @group(0) @binding(1) var<storage, read> w: array<${scalar ? storage.word : storage.four}>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -231,7 +233,7 @@ export function plainProduct(form: Form, options: { dtype: WeightType; epilogue:
     label: name(form, "plain", dtype),
     tileRows: 8,
     tileColumns: 8,
-    code: `${header(dtype, epilogue, true)}
+    code: `${header(dtype, epilogue, { scalar: true })}
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= params.columns || id.y >= params.rows) { return; }

@@ -1,5 +1,7 @@
 /** What the kernel tests share: one device, random numbers, error measures, finite differences. */
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
+import { takesSubgroupMatrices } from "../../kernels/linear/subgroup_matrix_product.ts";
+import type { WeightType } from "../../kernels/linear/weight_types.ts";
 
 export { relativeError } from "../../pipeline/golden/comparison.ts";
 
@@ -8,6 +10,11 @@ let shared: Promise<Gpu> | undefined;
 /** The device of this test file. */
 export function testGpu(): Promise<Gpu> {
   return shared ??= requestGpu();
+}
+
+/** What the product that an adapter chooses may differ by: subgroup matrices round activations to f16. */
+export function productTolerance(gpu: Gpu, dtype: WeightType): number {
+  return takesSubgroupMatrices(gpu, dtype) ? 5e-4 : 1e-6;
 }
 
 /** A kernel test: resources that outlive a single test (the device) are allowed. */

@@ -1,0 +1,205 @@
+import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
+import type { Gpu } from "../../kernels/gpu.ts";
+import { linear } from "../../kernels/linear/linear.ts";
+import { asMatrix, destroyMatrix, firstRows, type Matrix, weightTensors, type WeightType } from "../../kernels/linear/matrix.ts";
+import type { Epilogue, Form } from "../../kernels/linear/product_wgsl.ts";
+import { subgroupMatrixProduct, takesSubgroupMatrices } from "../../kernels/linear/subgroup_matrix_product.ts";
+import { SUBGROUP_MATRICES, subgroupMatrixWgsl, TILE, type Tile } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { type SubgroupMatrixShape, subgroupMatrixShapes } from "../../kernels/subgroup_matrix.ts";
+import { EMULATED_MATRICES, LANES } from "./emulated_matrices.ts";
+import { gpuTest, randomFloats, relativeError } from "./support.ts";
+import { randomMatrix } from "./weights_support.ts";
+
+const PLAIN: Epilogue = { bias: false, residual: false, accumulate: false };
+const SMALL: { shape: SubgroupMatrixShape; tile: Tile } = {
+  shape: { rows: 8, columns: 8, depth: 8 },
+  tile: { rows: 32, columns: 16, depth: 16 },
+};
+
+/** What the kernel makes of activations: f16 times the inverse of its row's power of two. */
+function roundedRows(x: ArrayLike<number>, depth: number): Float64Array {
+  const result = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += depth) {
+    const own = Array.from({ length: depth }, (_, i) => x[start + i]);
+    const peak = Math.max(...own.map(Math.abs));
+    const scale = peak ? 2 ** (14 - Math.floor(Math.log2(peak))) : 1;
+    own.forEach((value, i) => result[start + i] = Math.f16round(value * scale) / scale);
+  }
+  return result;
+}
+
+interface Case {
+  rows: number;
+  weight: Matrix;
+  dtype: WeightType;
+  tensors: { a: Float32Array<ArrayBuffer>; bias?: Float32Array<ArrayBuffer>; residual?: Float32Array<ArrayBuffer> };
+  /** What the result holds before. */
+  before?: Float32Array<ArrayBuffer>;
+  shape?: SubgroupMatrixShape;
+  tile?: Tile;
+}
+
+/** The product by emulated matrices. */
+async function emulated(gpu: Gpu, form: Form, options: Case): Promise<Float32Array> {
+  const { rows, weight, dtype, tensors, before, shape = SMALL.shape, tile = SMALL.tile } = options;
+  const [columns, depth] = form === "rows" ? [weight.rows, weight.columns] : [weight.columns, weight.rows];
+  using plan = new Plan(gpu);
+  const y = plan.persistent([rows, columns], { data: before });
+  const given = Object.fromEntries(
+    Object.entries(tensors).map((
+      [name, data],
+    ) => [name, plan.persistent(name === "bias" ? [columns] : [rows, data.length / rows], { data })]),
+  );
+  subgroupMatrixProduct(plan, form, {
+    ...{ rows, columns, depth, dtype, shape, tile, lanes: LANES, primitives: EMULATED_MATRICES, rowStride: columns, firstColumn: 0 },
+    tensors: { ...given, ...weightTensors(weight.blocks[0]), y },
+    epilogue: { bias: !!tensors.bias, residual: !!tensors.residual, accumulate: !!before },
+  });
+  plan.run();
+  return await gpu.readFloats(y);
+}
+
+for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
+  gpuTest(`subgroup matrices, ${dtype}: both directions equal the f64 reference of the rounded factors at odd sizes`, async (gpu) => {
+    for (const [rows, inputs, outputs] of [[1, 4, 4], [5, 12, 20], [37, 100, 68], [33, 132, 36]]) {
+      const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype, seed: 2 });
+      const w = values.map(Math.f16round);
+      const x = randomFloats(rows * inputs, 1);
+      const dy = randomFloats(rows * outputs, 5);
+      const bias = randomFloats(outputs, 3);
+      const residual = randomFloats(rows * outputs, 4);
+      const y = await emulated(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual } });
+      const expected = linearReference(roundedRows(x, inputs), w, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
+      const what = `(${rows}, ${inputs}, ${outputs})`;
+      assertLess(relativeError(y, expected), 2e-6, what);
+      const before = randomFloats(rows * inputs, 6);
+      const dx = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before });
+      const expectedDx = linearBackwardReference(roundedRows(dy, outputs), { x, weight: w, rows, inputs, outputs }).dx;
+      assertLess(relativeError(dx, expectedDx.map((v, i) => v + before[i])), 2e-6, `backward ${what}`);
+      const exact = linearReference(x, values, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
+      assertLess(relativeError(y, exact), 5e-4, `unrounded ${what}`);
+      destroyMatrix(gpu, weight);
+    }
+  });
+}
+
+gpuTest("subgroup matrices: the shapes of NVIDIA's, other tiles", async (gpu) => {
+  const [rows, inputs, outputs] = [70, 68, 76];
+  const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 2 });
+  const x = randomFloats(rows * inputs, 1);
+  const expected = linearReference(roundedRows(x, inputs), values, { rows, inputs, outputs });
+  for (
+    const [shape, tile] of [
+      [{ rows: 16, columns: 16, depth: 16 }, { rows: 32, columns: 32, depth: 16 }],
+      [{ rows: 16, columns: 8, depth: 16 }, { rows: 32, columns: 16, depth: 32 }],
+      [{ rows: 8, columns: 8, depth: 8 }, { rows: 16, columns: 48, depth: 24 }],
+    ]
+  ) {
+    const y = await emulated(gpu, "rows", { rows, weight, dtype: "bf16", tensors: { a: x }, shape, tile });
+    assertLess(relativeError(y, expected), 2e-6, JSON.stringify(tile));
+  }
+  destroyMatrix(gpu, weight);
+});
+
+gpuTest("subgroup matrices: rows of any size stay in range, rows of zeros give zeros, what is not finite stays so", async (gpu) => {
+  const [inputs, outputs] = [68, 20];
+  const scales = [1e6, 1, 1e-6, 1e30, 1e-30, 0, 65504, 3e38];
+  const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 2, scale: 0.01 });
+  const x = randomFloats(scales.length * inputs, 1).map((v, i) => v * scales[Math.floor(i / inputs)] / 4);
+  const y = await emulated(gpu, "rows", { rows: scales.length, weight, dtype: "bf16", tensors: { a: x } });
+  const expected = linearReference(x, values, { rows: scales.length, inputs, outputs });
+  scales.forEach((scale, row) => {
+    const own = (all: ArrayLike<number>) => Array.from({ length: outputs }, (_, i) => all[row * outputs + i]);
+    assertLess(relativeError(own(y), own(expected)), 5e-4, `a row of size ${scale}`);
+  });
+  for (const bad of [Infinity, NaN]) {
+    const broken = randomFloats(2 * inputs, 1);
+    broken[3] = bad;
+    const z = await emulated(gpu, "rows", { rows: 2, weight, dtype: "bf16", tensors: { a: broken } });
+    assert(z.subarray(0, outputs).every((v) => !Number.isFinite(v)), `${bad} got lost`);
+    assert(z.subarray(outputs).every(Number.isFinite), `${bad} spread to another row`);
+  }
+  destroyMatrix(gpu, weight);
+});
+
+gpuTest("subgroup matrices: weights beyond f16 become its largest numbers, small ones lose at most 2^-25", async (gpu) => {
+  const weights = Float32Array.of(2 ** 17, -(2 ** 100), 2 ** -14, 2 ** -20, 1.5 * 2 ** -24, 2 ** -30, 1, -1);
+  const { matrix: weight } = await randomMatrix(gpu, [8, 4], {
+    dtype: "bf16",
+    values: Float32Array.from({ length: 32 }, (_, i) => i % 4 ? 0 : weights[i / 4]),
+  });
+  const y = await emulated(gpu, "rows", { rows: 1, weight, dtype: "bf16", tensors: { a: Float32Array.of(1, 0, 0, 0) } });
+  assertEquals([...y.subarray(0, 2), ...y.subarray(6)], [65504, -65504, 1, -1]);
+  for (let i = 2; i < 6; i++) assert(Math.abs(y[i] - weights[i]) <= 2 ** -25, `${weights[i]} became ${y[i]}`);
+  destroyMatrix(gpu, weight);
+});
+
+gpuTest("subgroup matrices: blocks of a matrix share their rows, other activations do not", async (gpu) => {
+  const { matrix: weight } = await randomMatrix(gpu, [24, 8], { dtype: "f16", seed: 2 });
+  using plan = new Plan(gpu);
+  const [a, other] = [plan.persistent([5, 8]), plan.persistent([5, 8])];
+  const y = plan.persistent([5, 24]);
+  const common = { rows: 5, columns: 24, depth: 8, dtype: "f16" as const, epilogue: PLAIN, rowStride: 24, firstColumn: 0 };
+  const record = (x: typeof a) =>
+    subgroupMatrixProduct(plan, "rows", {
+      ...{ ...common, ...SMALL, lanes: LANES, primitives: EMULATED_MATRICES },
+      tensors: { a: x, ...weightTensors(weight.blocks[0]), y },
+    });
+  const lengths = [a, a, other, a].map((x) => {
+    record(x);
+    return plan.length;
+  });
+  plan.copy(other, a);
+  record(a);
+  assertEquals([...lengths, plan.length], [2, 3, 5, 7, 10]);
+  destroyMatrix(gpu, weight);
+});
+
+gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never for f32 weights", async (gpu) => {
+  const shapes = subgroupMatrixShapes({
+    subgroupMatrixConfigs: [
+      { componentType: "f16", resultComponentType: "f16", M: 16, N: 16, K: 16 },
+      { componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 16 },
+      { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 },
+    ],
+  } as unknown as GPUAdapterInfo);
+  assertEquals(shapes, [{ rows: 16, columns: 8, depth: 16 }]);
+  assertEquals(subgroupMatrixShapes({} as GPUAdapterInfo), []);
+  const like = (facts: object) => ({ subgroupMatrices: shapes, subgroupSize: 32, has: () => true, ...facts }) as unknown as Gpu;
+  assertEquals([takesSubgroupMatrices(like({}), "bf16"), takesSubgroupMatrices(like({}), "int4")], [true, true]);
+  assertEquals(takesSubgroupMatrices(like({}), "f32"), false);
+  assertEquals(takesSubgroupMatrices(like({ subgroupSize: 0 }), "bf16"), false);
+  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [] }), "bf16"), false);
+  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [{ rows: 24, columns: 24, depth: 24 }] }), "bf16"), false);
+  assertEquals(takesSubgroupMatrices(like({ has: () => false }), "bf16"), false);
+  if (gpu.subgroupMatrices.length === 0) {
+    using plan = new Plan(gpu);
+    const weight = firstRows(asMatrix(plan.persistent([8, 8])), 8);
+    assertThrows(() => linear(plan, { x: plan.scratch([8, 8]), weight, variant: "subgroup_matrix" }), Error, "has no subgroup matrices");
+  }
+  await Promise.resolve();
+});
+
+Deno.test("subgroup matrices: a text for every form and tile that an adapter may ask for, within 32 KiB of workgroup memory", () => {
+  for (const form of ["rows", "columns"] as const) {
+    for (const [shape, tile] of [[{ rows: 16, columns: 16, depth: 16 }, TILE], [{ rows: 8, columns: 8, depth: 8 }, TILE]]) {
+      const { code, tileRows } = subgroupMatrixWgsl(form, {
+        dtype: "bf16",
+        epilogue: PLAIN,
+        shape,
+        lanes: 32,
+        tile,
+        primitives: SUBGROUP_MATRICES,
+      });
+      assertEquals(tileRows, tile.rows);
+      const bytes = [...code.matchAll(/var<workgroup> \w+: array<([^,]+(?:<f16>)?), (\d+)>/g)].map(([, type, n]) =>
+        (type === "f32" ? 4 : 8) * Number(n)
+      );
+      assertEquals(bytes.length, 3);
+      assertLess(bytes.reduce((a, b) => a + b), 32768);
+      assertGreater(code.split("subgroupMatrixMultiplyAccumulate").length, 4);
+    }
+  }
+});
