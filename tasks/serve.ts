@@ -1,0 +1,101 @@
+/** `deno task serve`: a local page to try pictures on, and a JSON endpoint. */
+import { findModelFolder } from "../config/find_model_folder.ts";
+import { loadSettings } from "../config/schema.ts";
+import { loadAspects } from "../pipeline/aspect_attend.ts";
+import { categoriesOf } from "../pipeline/data/categories.ts";
+import { loadExamples } from "../pipeline/data/examples.ts";
+import { loadPrompts } from "../pipeline/data/prompts.ts";
+import { MaspError } from "../pipeline/errors.ts";
+import { loadQwen2Vl } from "../pipeline/load.ts";
+import { loadSoftPrompt } from "../pipeline/prompt_tune.ts";
+import { type ExamplePicture, PageHandler } from "../pipeline/serve/handler.ts";
+import { startPageServer } from "../pipeline/serve/page_server.ts";
+import { PictureReader } from "../pipeline/serve/picture_reader.ts";
+import { isLoopback } from "../pipeline/serve/request_guard.ts";
+import { numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import { printNotices } from "./run_hooks.ts";
+
+/** Pictures of the test data that the page offers. */
+const EXAMPLES = 8;
+
+await runCommand({
+  name: "serve",
+  summary: "Opens a page on this machine: drop a picture and see the emotion, the scores, where each aspect looks and what it says.\n" +
+    "Programs send pictures to /api/predict. Nothing that is sent is kept, and nothing leaves this machine.",
+  flags: {
+    config: { help: "settings file (config/eval.yaml)", value: "FILE" },
+    baseline: { help: "plain Qwen2-VL, zero-shot" },
+    port: { help: "port of the page (8000; 0: any free one)", value: "N" },
+    host: { help: "address to listen on (127.0.0.1: this machine alone; 0.0.0.0: everyone who reaches this machine)", value: "ADDRESS" },
+  },
+  settings: "eval",
+}, async (invocation) => {
+  const { flags } = invocation;
+  const port = numberFlag(invocation, "port") ?? 8000;
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new MaspError(`--port is ${port}; expected a whole number up to 65535`);
+  const hostname = textFlag(invocation, "host") ?? "127.0.0.1";
+  const baseline = flags.baseline === true;
+  const settings = await loadSettings(textFlag(invocation, "config") ?? "config/eval.yaml", {
+    stage: "eval",
+    overrides: invocation.overrides,
+  });
+  printNotices(settings);
+  const prompts = await loadPrompts(settings.promptsPath);
+  const categories = categoriesOf(settings.dataname);
+  const { seed, maxNewTokens, views } = settings;
+  await using gpu = await openGpu();
+  using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
+  using stack = new DisposableStack();
+  const aspects = baseline ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views }));
+  const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
+  await using reader = new PictureReader(model, { aspects, prompt, prompts, categories, baseline, seed, maxNewTokens });
+  const examples = await examplesOf(settings);
+  if (examples.length) await reader.read(await Deno.readFile(examples[0].image), { maps: true }); // compiles what every picture needs
+  const handler = new PageHandler({
+    reader,
+    examples,
+    hostname,
+    names: isLoopback(hostname) ? [] : [Deno.hostname()],
+    about: {
+      model: settings.modelName,
+      method: baseline ? "base model, zero-shot" : "MASP",
+      gpu: gpu.name,
+      software: gpu.software,
+      views: aspects?.views ?? [],
+      categories,
+    },
+    onFault: (error) => console.error(error),
+  });
+  await using server = startPageServer(handler, { hostname, port });
+  if (!isLoopback(hostname)) console.log("Everyone who reaches this machine can send pictures; there is no password.");
+  console.log(`\nThe page is at ${server.url}  (Ctrl-C ends it)`);
+  console.log(`For programs: curl --data-binary @picture.jpg ${server.url}api/predict`);
+  await interrupted();
+  console.log("\nClosing.");
+});
+
+/** Some test pictures, one a class where that fits; none where the data is missing. */
+async function examplesOf(settings: { dataPath: string; dataname: string }): Promise<ExamplePicture[]> {
+  const { dataPath, dataname } = settings;
+  try {
+    return await loadExamples(dataPath, { split: "test", dataname, limit: EXAMPLES });
+  } catch (error) {
+    if (!(error instanceof MaspError)) throw error;
+    console.log(`No example pictures on the page: ${error.message}`);
+    return [];
+  }
+}
+
+/** Waits for Ctrl-C or an end from outside; a second one ends at once. */
+async function interrupted(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    let pressed = false;
+    Deno.addSignalListener(signal, () => {
+      if (pressed) Deno.exit(130);
+      pressed = true;
+      resolve();
+    });
+  }
+  await promise;
+}
