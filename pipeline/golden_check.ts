@@ -1,5 +1,6 @@
 /** Compares this machine with a folder of golden values: does this GPU compute the right thing? */
 import type { Gpu } from "../kernels/gpu.ts";
+import type { WeightType } from "../kernels/linear/weight_types.ts";
 import { Comparison, type GoldenRow, TOLERANCES } from "./golden/comparison.ts";
 import { openGoldenFolder } from "./golden/golden_folder.ts";
 import { type GoldenContext, pictureCases, qwen2VlCases, tokenizerCases, visionTraceCases } from "./golden/model_cases.ts";
@@ -14,7 +15,7 @@ export type { GoldenRow } from "./golden/comparison.ts";
 /** Options of {@linkcode checkGolden}. */
 export interface CheckGoldenOptions {
   /** Number type of the matrices; f32 when left out. The tolerances follow it. */
-  weights?: "f32" | "f16" | "bf16";
+  weights?: WeightType;
 }
 
 /**

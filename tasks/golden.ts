@@ -1,5 +1,6 @@
 /** `deno task golden [DIR]`: does this GPU compute the right thing? */
 import { fromFileUrl } from "@std/path";
+import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { checkGolden } from "../pipeline/golden_check.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
@@ -10,12 +11,10 @@ await runCommand({
   name: "golden",
   args: "[DIR]",
   summary: "Compares this machine with the values that PyTorch computed for a tiny model (tests/golden, or any folder in its format).",
-  flags: { weights: { help: "number type of the matrices; tolerances follow it (f32)", value: "f32|f16|bf16" } },
+  flags: { weights: { help: "number type of the matrices; tolerances follow it (f32)", value: "f32|f16|bf16|int8|int4" } },
 }, async (invocation) => {
   const weights = textFlag(invocation, "weights") ?? "f32";
-  if (weights !== "f32" && weights !== "f16" && weights !== "bf16") {
-    throw new MaspError(`--weights is "${weights}"; expected f32, f16 or bf16`);
-  }
+  if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
   await using gpu = await openGpu();
   const begin = performance.now();
   let passed = 0;

@@ -24,12 +24,12 @@ Deno.test({
 });
 
 Deno.test({
-  name: "golden: weights rounded to 16 bits stay within the wider tolerances",
+  name: "golden: rounded weights stay within the wider tolerances",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
     await using gpu = await requestGpu();
-    for (const weights of ["f16", "bf16"] as const) {
+    for (const weights of ["f16", "bf16", "int4"] as const) {
       const rows = await Array.fromAsync(checkGolden(gpu, GOLDEN, { weights }));
       assertEquals(rows.filter(({ passed }) => !passed), [], weights);
       assert(rows.some(({ case: name, error }) => name === "eval" && error > 1e-5), "the rounding shows nowhere");

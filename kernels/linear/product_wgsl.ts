@@ -6,8 +6,8 @@
  * - `rows`: w is (N, K); y = a · wᵀ (the forward product of a linear layer)
  * - `columns`: w is (K, N); y = a · w (the gradient with respect to its input)
  */
-import type { WeightType } from "./matrix.ts";
-import { storageWgsl } from "./storage_wgsl.ts";
+import { storageWgsl, type WideReading } from "./storage_wgsl.ts";
+import { GROUP, type WeightType } from "./weight_types.ts";
 
 /** Which way the weights lie. */
 export type Form = "rows" | "columns";
@@ -37,20 +37,14 @@ export interface ProductWgsl {
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (n: number, line: (i: number) => string): string => range(n).map(line).join("\n");
 
-/** Bindings, and `store`, which writes a sum with the epilogue; weights and activations in vectors of four, or one by one when `scalar`. */
-export function header(dtype: WeightType, epilogue: Epilogue, options: { scalar?: boolean; activations?: string } = {}): string {
-  const { scalar = false, activations = scalar ? "f32" : "vec4<f32>" } = options;
-  const storage = storageWgsl(dtype);
+/** The result `y`, what is added to it, the parameters, and `store`, which writes a sum with the epilogue. */
+export function output(epilogue: Epilogue): string {
   return `
 struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_column: u32 }
-@group(0) @binding(0) var<storage, read> a: array<${activations}>;
-@group(0) @binding(1) var<storage, read> w: array<${scalar ? storage.word : storage.four}>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 ${epilogue.bias ? "@group(0) @binding(4) var<storage, read> bias: array<f32>;" : ""}
 ${epilogue.residual ? "@group(0) @binding(5) var<storage, read> residual: array<f32>;" : ""}
-${storage.scales ? "@group(0) @binding(6) var<storage, read> scales: array<u32>;" : ""}
-${scalar ? storage.scalar : storage.functions}
 // row and column of y; the columns of this block of weights begin at first_column
 fn store(row: u32, column: u32, value: f32) {
   if (row >= params.rows || column >= params.columns) { return; }
@@ -61,6 +55,23 @@ fn store(row: u32, column: u32, value: f32) {
   ${epilogue.accumulate ? "sum += y[at];" : ""}
   y[at] = sum;
 }
+`;
+}
+
+/** All bindings, and `store`; weights and activations in vectors of four, or one by one when `scalar`; quantised weights in the widest loads. */
+export function header(
+  dtype: WeightType,
+  epilogue: Epilogue,
+  options: { scalar?: boolean; wide?: boolean; activations?: string } = {},
+): string {
+  const { scalar = false, activations = scalar ? "f32" : "vec4<f32>" } = options;
+  const storage = storageWgsl(dtype);
+  const wide = options.wide ? storage.wide : undefined;
+  return `${output(epilogue)}
+@group(0) @binding(0) var<storage, read> a: array<${activations}>;
+@group(0) @binding(1) var<storage, read> w: array<${wide ? "vec4<u32>" : scalar ? storage.word : storage.four}>;
+${storage.scales ? "@group(0) @binding(6) var<storage, read> scales: array<u32>;" : ""}
+${wide?.functions ?? (scalar ? storage.scalar : storage.functions)}
 `;
 }
 
@@ -139,63 +150,18 @@ ${stores}
   };
 }
 
-/** A tile of 64 × 64 in workgroup memory, 16 deep, 4 × 4 sums an invocation: for GPUs. Depth and columns are multiples of 4. */
-export function tiledProduct(form: Form, options: { dtype: WeightType; epilogue: Epilogue }): ProductWgsl {
-  const { dtype, epilogue } = options;
-  const { read4, stride } = storageWgsl(dtype);
-  const loadW = form === "rows"
-    ? `let wn = group.x * 64u + thread / 4u;
-      let wk = k + 4u * (thread % 4u);
-      var wv = vec4<f32>(0.0);
-      if (wn < params.columns && wk < params.depth) { wv = ${read4(`(wn * ${stride("params.depth")} + wk) / 4u`)}; }
-${lines(4, (s) => `tile_w[(4u * (thread % 4u) + ${s}u) * 16u + thread / 16u][(thread / 4u) % 4u] = wv.${"xyzw"[s]};`)}`
-    : `let wk = k + thread / 16u;
-      let wn = group.x * 64u + 4u * (thread % 16u);
-      var wv = vec4<f32>(0.0);
-      if (wn < params.columns && wk < params.depth) { wv = ${read4(`(wk * ${stride("params.columns")} + wn) / 4u`)}; }
-      tile_w[thread] = wv;`;
-  return {
-    label: name(form, "tiled", dtype),
-    tileRows: 64,
-    tileColumns: 64,
-    code: `${header(dtype, epilogue)}
-var<workgroup> tile_a: array<vec4<f32>, 256>; // [k][row / 4]
-var<workgroup> tile_w: array<vec4<f32>, 256>; // [k][column / 4]
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let tx = thread % 16u;
-  let ty = thread / 16u;
-  let am = group.y * 64u + thread / 4u;
-${lines(4, (i) => `var c${i} = vec4<f32>(0.0);`)}
-  for (var k = 0u; k < params.depth; k += 16u) {
-      let ak = k + 4u * (thread % 4u);
-      var av = vec4<f32>(0.0);
-      if (am < params.rows && ak < params.depth) { av = a[(am * params.depth + ak) / 4u]; }
-      workgroupBarrier();
-${lines(4, (s) => `tile_a[(4u * (thread % 4u) + ${s}u) * 16u + thread / 16u][(thread / 4u) % 4u] = av.${"xyzw"[s]};`)}
-      ${loadW}
-      workgroupBarrier();
-${
-      lines(16, (s) =>
-        `{ let va = tile_a[${16 * s}u + ty]; let vw = tile_w[${16 * s}u + tx]; ` +
-        range(4).map((i) => `c${i} = fma(vec4<f32>(va.${"xyzw"[i]}), vw, c${i});`).join(" ") + " }")
-    }
-  }
-${lines(4, (i) => lines(4, (j) => `store(group.y * 64u + 4u * ty + ${i}u, group.x * 64u + 4u * tx + ${j}u, c${i}.${"xyzw"[j]});`))}
-}`,
-  };
-}
-
 /** Few rows (decoding one token): an invocation sums all rows of `a` for some columns. `rows` form only; depth a multiple of 4. */
 export function vectorProduct(options: { dtype: WeightType; epilogue: Epilogue; rows: number; software: boolean }): ProductWgsl {
   const { dtype, epilogue, rows, software } = options;
-  const { read4, stride } = storageWgsl(dtype);
+  const { read4, stride, wide } = storageWgsl(dtype);
   const columns = 4;
   const threads = software ? 1 : 64;
   const sums = lines(rows, (i) => lines(columns, (j) => `var c${i}_${j} = 0.0;`));
-  const body = `${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + k];`)}
+  const body = wide ? wideVectorBody({ rows, columns, wide }) : `${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + k];`)}
 ${lines(columns, (j) => `let w${j} = ${read4(`row${j} + k`)};`)}
 ${lines(rows, (i) => lines(columns, (j) => `c${i}_${j} += dot(a${i}, w${j});`))}`;
+  const load = wide ? 4 * wide.fours : 4; // weights
+  const steps = wide ? `(params.depth + ${load - 1}u) / ${load}u` : "params.depth / 4u";
   const reduce = lines(rows, (i) =>
     `partial[thread] = vec4<f32>(${range(columns).map((j) => `c${i}_${j}`).join(", ")});
   workgroupBarrier();
@@ -209,19 +175,38 @@ ${lines(rows, (i) => lines(columns, (j) => `c${i}_${j} += dot(a${i}, w${j});`))}
     label: name("rows", `vector ${rows}`, dtype),
     tileRows: rows,
     tileColumns: software ? 8 * columns : columns,
-    code: `${header(dtype, epilogue)}
+    code: `${header(dtype, epilogue, { wide: true })}
 ${software ? "" : "var<workgroup> partial: array<vec4<f32>, 64>;"}
 @compute @workgroup_size(${software ? 8 : threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let first = (group.x + group.y * 65535u) * ${software ? 8 * columns : columns}u${software ? ` + thread * ${columns}u` : ""};
-${lines(columns, (j) => `let row${j} = min(first + ${j}u, params.columns - 1u) * (${stride("params.depth")} / 4u);`)}
+${lines(columns, (j) => `let row${j} = min(first + ${j}u, params.columns - 1u) * (${stride("params.depth")} / ${load}u);`)}
 ${sums}
-  for (var k = ${software ? "0u" : "thread"}; k < params.depth / 4u; k += ${threads}u) {
+  for (var k = ${software ? "0u" : "thread"}; k < ${steps}; k += ${threads}u) {
 ${body}
   }
 ${software ? lines(rows, (i) => lines(columns, (j) => `store(${i}u, first + ${j}u, c${i}_${j});`)) : reduce}
 }`,
   };
+}
+
+/**
+ * A step of the vector product over quantised weights: one load of each column's levels, whose scale is applied to the sum over them. Levels
+ * behind a row's end are 0: what is read of `a` there does not matter.
+ */
+function wideVectorBody(options: { rows: number; columns: number; wide: WideReading }): string {
+  const { rows, columns, wide } = options;
+  const each = (line: (i: number, j: number) => string) => lines(rows, (i) => lines(columns, (j) => line(i, j)));
+  return `${lines(columns, (j) => `let q${j} = w[row${j} + k];\nlet s${j} = scale_at((row${j} + k) / ${GROUP / 4 / wide.fours}u);`)}
+${each((i, j) => `var t${i}_${j} = 0.0;`)}
+${
+    lines(wide.fours, (f) =>
+      `{ let at = min(k * ${wide.fours}u + ${f}u, params.depth / 4u - 1u);
+${lines(columns, (j) => `let w${j} = ${wide.levels(`q${j}`, f)};`)}
+${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + at];`)}
+${each((i, j) => `t${i}_${j} += dot(a${i}, w${j});`)} }`)
+  }
+${each((i, j) => `c${i}_${j} = fma(s${j}, t${i}_${j}, c${i}_${j});`)}`;
 }
 
 /** Any sizes and either form, an invocation to a sum: for sizes that are no multiple of four. */

@@ -1,6 +1,16 @@
 /** How weights are read in WGSL: four at a time or one by one, as f32. */
 import { GROUP, type QuantizedType, type WeightType } from "./weight_types.ts";
 
+/** WGSL pieces for loads of many levels that share a scale. */
+export interface WideReading {
+  /** Fours of levels in a load. */
+  readonly fours: number;
+  /** `fn scale_at(group: u32) -> f32` and what {@linkcode WideReading.levels} needs. */
+  readonly functions: string;
+  /** Expression of the levels (`vec4<f32>`) of four number `f` of a load. */
+  levels(load: string, f: number): string;
+}
+
 /** WGSL pieces of a storage type, for weights in a binding `w` (and `scales`). */
 export interface StorageWgsl {
   /** Element type of `w` where weights are read four at a time. */
@@ -13,6 +23,8 @@ export interface StorageWgsl {
   readonly scalar: string;
   /** Whether there is a second binding `scales: array<u32>`. */
   readonly scales: boolean;
+  /** How quantised weights are read in the widest loads, a `vec4<u32>` of levels without their scale. */
+  readonly wide?: WideReading;
   /** Expression of the four weights (`vec4<f32>`) at place 4 · `at`. */
   read4(at: string): string;
   /** Expression of the places of a row that has `columns` weights (an expression, too), quantised rows being filled up. */
@@ -70,16 +82,22 @@ fn scale_at(group: u32) -> f32 {
   let pair = unpack2x16float(scales[group >> 1u]);
   return select(pair.x, pair.y, (group & 1u) == 1u);
 }`;
+  const levels = `${scale}
+fn levels4(v: u32) -> vec4<f32> {
+  let levels = vec4<u32>(v, v >> ${bits}u, v >> ${2 * bits}u, v >> ${3 * bits}u) & vec4<u32>(${mask});
+  return bitcast<vec4<f32>>(levels | vec4<u32>(0x4b000000u)) - ${zero};
+}`;
   const word = type === "int8" ? "w[at]" : "w[at >> 1u] >> (16u * (at & 1u))";
   return {
     four: "u32",
     word: "u32",
     scales: true,
-    functions: `${scale}
-fn levels4(v: u32) -> vec4<f32> {
-  let levels = vec4<u32>(v, v >> ${bits}u, v >> ${2 * bits}u, v >> ${3 * bits}u) & vec4<u32>(${mask});
-  return bitcast<vec4<f32>>(levels | vec4<u32>(0x4b000000u)) - ${zero};
-}
+    wide: {
+      fours: perWord,
+      functions: levels,
+      levels: (load, f) => type === "int8" ? `levels4(${load}.${"xyzw"[f]})` : `levels4(${load}.${"xyzw"[f >> 1]} >> ${16 * (f & 1)}u)`,
+    },
+    functions: `${levels}
 fn weights4(at: u32) -> vec4<f32> { return levels4(${word}) * scale_at(at / ${GROUP / 4}u); }`,
     scalar: `${scale}
 fn weight(i: u32) -> f32 {
@@ -94,9 +112,4 @@ fn weight(i: u32) -> f32 {
 /** Pieces for a storage type. */
 export function storageWgsl(type: WeightType): StorageWgsl {
   return STORAGE[type];
-}
-
-/** Whether weights of this type are read by these pieces. */
-export function isWeightType(type: string): type is WeightType {
-  return type in STORAGE;
 }

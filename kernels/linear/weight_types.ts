@@ -10,6 +10,14 @@ export type QuantizedType = "int8" | "int4";
 /** Number types in which weights are kept. */
 export type WeightType = FloatWeightType | QuantizedType;
 
+/** All of them. */
+export const WEIGHT_TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "int8", "int4"];
+
+/** Whether a text names one of them. */
+export function isWeightType(type: string): type is WeightType {
+  return (WEIGHT_TYPES as readonly string[]).includes(type);
+}
+
 /** Weights of a row that share a scale; a row's last group is filled up with zeros. */
 export const GROUP = 128;
 

@@ -1,8 +1,10 @@
 /** Matrix products at the sizes of the demo and of the 7B model, in GFLOP/s. */
 import type { Gpu } from "../../kernels/gpu.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
-import { createMatrix, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
+import { createMatrix, destroyMatrix, type Matrix, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
+import { isQuantized } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
+import { quantizeRows } from "../../kernels/quantize/quantize.ts";
 import { type BenchOptions, median } from "./support.ts";
 
 const DEMO: [number, number, number][] = [[40, 1024, 192], [184, 1024, 192], [184, 192, 512], [1, 1024, 192]];
@@ -14,17 +16,12 @@ const LARGE: [number, number, number][] = [[1024, 18944, 3584], [1024, 3584, 189
 
 /** Runs the benchmark. */
 export async function benchProducts(gpu: Gpu, options: BenchOptions): Promise<void> {
-  const types: WeightType[] = ["f32", "bf16"];
+  const types: WeightType[] = ["f32", "bf16", "int8", "int4"];
   console.log("rows x outputs x inputs, forward and input gradient, GFLOP/s (medians)");
   for (const [rows, outputs, inputs] of gpu.software ? DEMO : LARGE) {
     const cells: string[] = [];
     for (const dtype of types) {
-      const values = Float32Array.from({ length: outputs * inputs }, () => Math.random() - 0.5);
-      const bytes = dtype === "f32"
-        ? new Uint8Array(values.buffer)
-        : new Uint8Array(Uint16Array.from(new Uint32Array(values.buffer), (b) => b >>> 16).buffer);
-      const weight = createMatrix(gpu, [outputs, inputs], { dtype });
-      writeMatrix(gpu, weight, { data: bytes });
+      const weight = randomMatrix(gpu, [outputs, inputs], dtype);
       const forward = await rate(gpu, {
         rows,
         outputs,
@@ -42,10 +39,25 @@ export async function benchProducts(gpu: Gpu, options: BenchOptions): Promise<vo
         width: outputs,
       });
       cells.push(`${dtype} ${forward.toFixed(1)} / ${backward.toFixed(1)}`);
-      gpu.destroy(...weight.blocks.map(({ tensor }) => tensor));
+      destroyMatrix(gpu, weight);
     }
     console.log(`${`${rows}x${outputs}x${inputs}`.padEnd(18)} ${cells.join("   ")}`);
   }
+}
+
+/** A matrix (N, K) of random weights. */
+export function randomMatrix(gpu: Gpu, shape: [number, number], dtype: WeightType): Matrix {
+  const values = Float32Array.from({ length: shape[0] * shape[1] }, () => Math.random() - 0.5);
+  const matrix = createMatrix(gpu, shape, { dtype });
+  if (isQuantized(dtype)) {
+    using plan = new Plan(gpu, "weights");
+    quantizeRows(plan, { source: plan.persistent(shape, { data: values }), target: matrix, firstRow: 0 });
+    plan.run();
+  } else {
+    const halves = () => Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+    writeMatrix(gpu, matrix, { data: new Uint8Array(dtype === "f32" ? values.buffer : halves().buffer) });
+  }
+  return matrix;
 }
 
 async function rate(
