@@ -34,6 +34,10 @@ export interface ProfileEntry {
   label: string;
   /** Milliseconds. */
   milliseconds: number;
+  /** Tensors that it reads or writes, by the names of their bindings. */
+  tensors: Readonly<Record<string, Tensor>>;
+  /** Members of its uniform `params`. */
+  params: Readonly<Record<string, number>>;
 }
 
 /** A fixed list of dispatches; see the module's text. */
@@ -160,7 +164,10 @@ export class Plan implements Disposable {
     resolved.destroy();
     sets.forEach((set) => set.destroy());
     this.gpu.destroy(times);
-    return dispatches.map((step, i) => ({ label: step.kernel.label, milliseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6 }));
+    return dispatches.map(({ kernel: { label }, tensors, params = {} }, i) => {
+      const milliseconds = Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6;
+      return { label, milliseconds, tensors, params };
+    });
   }
 
   /** Frees the plan's own tensors and its parameters. */

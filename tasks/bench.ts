@@ -1,36 +1,107 @@
-/** `deno task bench [step|load|products]`: measures this machine. Medians; ratios within one run. */
+/** `deno task bench`: measures this machine. Medians; ratios within one run. */
 import { MaspError } from "../pipeline/errors.ts";
+import { makeCheckpoint } from "../tests/bench/checkpoint/make_checkpoint.ts";
+import { type ModelSize, publishedConfig } from "../tests/bench/checkpoint/published_config.ts";
+import { bench7b } from "../tests/bench/large/bench_7b.ts";
+import { parseSizes } from "../tests/bench/large/random_pictures.ts";
 import { benchLoad } from "../tests/bench/load.ts";
 import { benchProducts } from "../tests/bench/products.ts";
 import { benchSteps } from "../tests/bench/steps.ts";
-import { numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import type { LoadQwen2VlOptions } from "../pipeline/load.ts";
+import { type Invocation, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import { Progress } from "./progress.ts";
 
 const BENCHES = { step: benchSteps, load: benchLoad, products: benchProducts };
 
 await runCommand({
   name: "bench",
-  args: "[step] [load] [products]",
-  summary: "step: stage-1 and stage-2 steps and an evaluated picture. load: a checkpoint onto the GPU. products: matrix products.",
+  args: "[step] [load] [products] | 7b CHECKPOINT | make-checkpoint OUT",
+  summary: "step: stage-1 and stage-2 steps and an evaluated picture. load: a checkpoint onto the GPU. products: matrix products.\n" +
+    "7b: times, GPU memory and agreement with PyTorch for a large checkpoint, with random pictures; needs no network.\n" +
+    "make-checkpoint: a folder in the published format with seeded random weights, for trying full sizes without a download.\n" +
+    "PyTorch's side of the comparison: python tests/bench/pytorch_reference.py CHECKPOINT --out ref.json --values values.safetensors",
   flags: {
-    model: { help: "checkpoint folder (demo/model)", value: "DIR" },
-    data: { help: "data set with annotations (demo/emoset)", value: "DIR" },
-    steps: { help: "steps that are measured (60)", value: "N" },
-    profile: { help: "milliseconds by kernel, from time stamps" },
+    model: { help: "step, load: checkpoint folder (demo/model)", value: "DIR" },
+    data: { help: "step: data set with annotations (demo/emoset)", value: "DIR" },
+    steps: { help: "steps that are measured (60; 7b: 24 in each measurement)", value: "N" },
+    profile: { help: "step, 7b: time, FLOP/s and bytes/s by kernel, from time stamps" },
+    size: { help: "make-checkpoint: 2b or 7b", value: "SIZE" },
+    layers: { help: "make-checkpoint: decoder layers (28)", value: "N" },
+    "vision-layers": { help: "make-checkpoint: vision blocks (32)", value: "N" },
+    seed: { help: "make-checkpoint: seed of the weights (0)", value: "N" },
+    "shard-gib": { help: "make-checkpoint: largest file in GiB (4)", value: "N" },
+    reference: { help: "7b: PyTorch's times", value: "FILE" },
+    values: { help: "7b: PyTorch's inputs and results at full shapes", value: "FILE" },
+    weights: { help: "7b: number type of the weights on the GPU (auto)", value: "TYPE" },
+    pictures: { help: "7b: picture sizes (640x480,1024x768)", value: "SIZES" },
+    phases: { help: "7b: evaluation,stage1,stage1-recompute,stage2,stage2-recompute, or some of them", value: "NAMES" },
+    batch: { help: "7b: pictures of a pass in the batched evaluation (8; 1: no such measurement)", value: "N" },
+    repeats: { help: "7b: measurements of which the median counts (7)", value: "N" },
+    tokens: { help: "7b: tokens over which a further token is measured (32)", value: "N" },
+    out: { help: "7b: results as JSON (outputs/bench/7b.json)", value: "FILE" },
   },
-}, async ({ args, ...invocation }) => {
+}, async (invocation) => {
+  const [name, path] = invocation.args;
+  if (name === "make-checkpoint") return await make(invocation, path);
+  if (name === "7b") return await large(invocation, path);
+  const { args } = invocation;
   const wanted = args.length ? args : Object.keys(BENCHES);
   for (const name of wanted) {
-    if (!(name in BENCHES)) throw new MaspError(`There is no bench "${name}"; there are ${Object.keys(BENCHES).join(", ")}`);
+    if (!(name in BENCHES)) {
+      throw new MaspError(`There is no bench "${name}"; there are ${Object.keys(BENCHES).join(", ")}, 7b, make-checkpoint`);
+    }
   }
-  const asked = { args, ...invocation };
   await using gpu = await openGpu();
   for (const name of wanted) {
     console.log(`\n## ${name}`);
     await BENCHES[name as keyof typeof BENCHES](gpu, {
-      model: textFlag(asked, "model") ?? "demo/model",
-      data: textFlag(asked, "data") ?? "demo/emoset",
-      steps: numberFlag(asked, "steps") ?? 60,
-      profile: asked.flags.profile === true,
+      model: textFlag(invocation, "model") ?? "demo/model",
+      data: textFlag(invocation, "data") ?? "demo/emoset",
+      steps: numberFlag(invocation, "steps") ?? 60,
+      profile: invocation.flags.profile === true,
     });
   }
 });
+
+async function make(invocation: Invocation, dir: string | undefined): Promise<void> {
+  const size = textFlag(invocation, "size");
+  if (!dir || (size !== "2b" && size !== "7b")) {
+    throw new MaspError("Name a size and a folder: deno task bench make-checkpoint --size 2b|7b [--layers N] [--vision-layers N] OUT");
+  }
+  const layers = { layers: numberFlag(invocation, "layers"), visionLayers: numberFlag(invocation, "vision-layers") };
+  const begin = performance.now();
+  let progress: Progress | undefined;
+  const bytes = await makeCheckpoint(dir, {
+    config: publishedConfig(size as ModelSize, layers),
+    seed: numberFlag(invocation, "seed"),
+    shardBytes: (numberFlag(invocation, "shard-gib") ?? 4) * 2 ** 30,
+    onProgress: (done, total) => (progress ??= new Progress("MiB", Math.ceil(total / 2 ** 20))).update(Math.floor(done / 2 ** 20)),
+  }).finally(() => progress?.[Symbol.dispose]());
+  const seconds = (performance.now() - begin) / 1000;
+  console.log(`Written: ${dir}, ${(bytes / 1e9).toFixed(2)} GB in ${seconds.toFixed(1)} s (${(bytes / seconds / 1e6).toFixed(0)} MB/s)`);
+}
+
+async function large(invocation: Invocation, checkpoint: string | undefined): Promise<void> {
+  if (!checkpoint) {
+    throw new MaspError(
+      "Name a checkpoint folder: deno task bench 7b CHECKPOINT (deno task bench make-checkpoint makes one of random weights)",
+    );
+  }
+  const count = (flag: string, otherwise: number) => numberFlag(invocation, flag) ?? otherwise;
+  const { failures } = await bench7b({
+    checkpoint,
+    weights: textFlag(invocation, "weights") as LoadQwen2VlOptions["weights"],
+    sizes: parseSizes(textFlag(invocation, "pictures") ?? "640x480,1024x768"),
+    phases: textFlag(invocation, "phases")?.split(","),
+    batch: count("batch", 8),
+    repeats: count("repeats", 7),
+    steps: count("steps", 24),
+    tokens: count("tokens", 32),
+    profile: invocation.flags.profile === true,
+    reference: textFlag(invocation, "reference"),
+    values: textFlag(invocation, "values"),
+    out: textFlag(invocation, "out") ?? "outputs/bench/7b.json",
+  });
+  const failed = Object.entries(failures).map(([phase, reason]) => `  ${phase}: ${reason}`);
+  if (failed.length) throw new MaspError(`${failed.length} phase(s) failed; the others' figures stand above:\n${failed.join("\n")}`);
+}

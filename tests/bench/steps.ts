@@ -15,10 +15,8 @@ import { createSoftPrompt } from "../../pipeline/prompt_tune.ts";
 import { AspectTrainer } from "../../pipeline/train/aspect_trainer.ts";
 import { PromptTrainer } from "../../pipeline/train/prompt_trainer.ts";
 import { train, type Trainable } from "../../pipeline/train/training_run.ts";
-import { type BenchOptions, median, printProfile } from "./support.ts";
-
-/** Steps before the measurement, in which every shape comes up and is compiled. */
-const WARM_UP = 48;
+import { printProfile } from "./profile.ts";
+import type { BenchOptions } from "./support.ts";
 
 /** Runs the benchmark. */
 export async function benchSteps(gpu: Gpu, options: BenchOptions): Promise<void> {
@@ -35,9 +33,11 @@ export async function benchSteps(gpu: Gpu, options: BenchOptions): Promise<void>
 
   using aspects = createAspects(model, { seed: 1 });
   const samples = epochOrder(await loadAspectSamples(examples, { views: VIEWS, prompts, seed: 1 }), { seed: 1, epoch: 0 });
+  using single = new AspectTrainer(model, { aspects, store, groupViews: 1 });
+  await measure(gpu, { name: "stage-1 step, one after the other", trainable: single, samples, steps });
   using aspectTrainer = new AspectTrainer(model, { aspects, store });
-  await measure(gpu, { name: "stage-1 step", trainable: aspectTrainer, samples, steps });
-  if (options.profile) await printProfile(aspectTrainer.recentPlans);
+  await measure(gpu, { name: "stage-1 step, views together", trainable: aspectTrainer, samples, steps });
+  if (options.profile) await printProfile(gpu, aspectTrainer.recentPlans);
 
   using inputs = new PictureInputs(model, { store, aspects });
   using prompt = createSoftPrompt(model);
@@ -45,25 +45,17 @@ export async function benchSteps(gpu: Gpu, options: BenchOptions): Promise<void>
   using promptTrainer = new PromptTrainer(model, { prompt, inputs });
   for (const { image } of questions) await inputs.load(image); // aspect tokens are computed once a run
   await measure(gpu, { name: "stage-2 step", trainable: promptTrainer, samples: epochOrder(questions, { seed: 1, epoch: 0 }), steps });
-  if (options.profile) await printProfile(promptTrainer.recentPlans);
+  if (options.profile) await printProfile(gpu, promptTrainer.recentPlans);
 
-  const test = (await loadExamples(options.data, { split: "test" })).slice(0, 8 + steps);
-  const times: number[] = [];
-  let last = performance.now();
-  await evaluate(model, {
-    examples: test,
-    prompts,
-    categories,
-    aspects,
-    prompt,
-    seed: 1,
-    onPrediction: () => {
-      const now = performance.now();
-      times.push(now - last);
-      last = now;
-    },
-  });
-  console.log(`evaluated picture: ${median(times.slice(8)).toFixed(1)} ms (from the file to the answer; median of ${times.length - 8})`);
+  const test = (await loadExamples(options.data, { split: "test" })).slice(0, steps);
+  const asked = { prompts, categories, aspects, prompt, seed: 1 };
+  for (const batch of [1, 4, 8]) {
+    await evaluate(model, { ...asked, batch, examples: test.slice(0, 2 * batch) }); // compiles
+    const begin = performance.now();
+    await evaluate(model, { ...asked, batch, examples: test });
+    const time = (performance.now() - begin) / test.length;
+    console.log(`evaluated picture, ${batch} a pass: ${time.toFixed(1)} ms (from the file to the answer; mean of ${test.length})`);
+  }
 }
 
 async function measure<S>(
@@ -71,22 +63,18 @@ async function measure<S>(
   options: { name: string; trainable: Trainable<S>; samples: readonly S[]; steps: number },
 ): Promise<void> {
   const { name, trainable, samples, steps } = options;
-  const run = { epochs: 1, learningRate: 1e-3, samples: samples.length, order: () => samples };
-  const before = gpu.counters.dispatches;
-  let after: { pipelines: number; bindGroups: number } | undefined;
-  let count = 0;
-  const times: number[] = [];
-  let last = performance.now();
-  for await (const _ of train(trainable, { ...run, maxSteps: WARM_UP + steps })) {
-    count++;
-    if (count % 8) continue; // losses are read for eight steps at a time
-    const now = performance.now();
-    if (after) times.push((now - last) / 8);
-    last = now;
-    if (count >= WARM_UP) after ??= { ...gpu.counters };
-  }
+  const run = { epochs: 1, learningRate: 1e-3, samples: samples.length, order: () => samples, maxSteps: steps };
+  const take = async () => {
+    for await (const _ of train(trainable, run)); // losses are read as in a run
+    await gpu.sync();
+  };
+  await take(); // in which every shape comes up and is compiled
+  const before = { ...gpu.counters };
+  const begin = performance.now();
+  await take();
+  const time = (performance.now() - begin) / steps;
   const { pipelines, bindGroups, dispatches } = gpu.counters;
-  const made = after ? `${pipelines - after.pipelines} pipelines and ${bindGroups - after.bindGroups} bind groups created meanwhile` : "";
-  const perStep = Math.round((dispatches - before) / count);
-  console.log(`${name}: ${median(times).toFixed(1)} ms (median over ${times.length} times 8 steps; ${perStep} dispatches a step; ${made})`);
+  const made = `${pipelines - before.pipelines} pipelines and ${bindGroups - before.bindGroups} bind groups created meanwhile`;
+  const perStep = Math.round((dispatches - before.dispatches) / steps);
+  console.log(`${name}: ${time.toFixed(1)} ms (mean of ${steps} steps; ${perStep} dispatches a step; ${made})`);
 }

@@ -1,0 +1,203 @@
+/** What `deno task bench 7b` measures: each phase on a device of its own, so that its GPU memory is its own. */
+import prompts from "../../../config/prompts.json" with { type: "json" };
+import { type Gpu, requestGpu } from "../../../kernels/gpu.ts";
+import { VIEWS } from "../../../pipeline/aspect_attend.ts";
+import { AspectModules } from "../../../pipeline/aspects/aspect_modules.ts";
+import { categoriesOf } from "../../../pipeline/data/categories.ts";
+import { emotionQuestions } from "../../../pipeline/data/emotion_samples.ts";
+import { evaluate } from "../../../pipeline/evaluate.ts";
+import { loadQwen2Vl, type LoadQwen2VlOptions, type Qwen2Vl } from "../../../pipeline/load.ts";
+import { PictureInputs } from "../../../pipeline/picture_inputs.ts";
+import { createSoftPrompt } from "../../../pipeline/prompt_tune.ts";
+import { AspectTrainer } from "../../../pipeline/train/aspect_trainer.ts";
+import { PromptTrainer } from "../../../pipeline/train/prompt_trainer.ts";
+import { train, type Trainable } from "../../../pipeline/train/training_run.ts";
+import { normalBf16 } from "../checkpoint/normal_weights.ts";
+import { printProfile } from "../profile.ts";
+import { median } from "../support.ts";
+import { randomPictures, type Size, sizeName } from "./random_pictures.ts";
+
+/** What the phases are told. */
+export interface PhaseOptions {
+  /** Checkpoint folder. */
+  checkpoint: string;
+  /** Number type of the weights on the GPU. */
+  weights?: LoadQwen2VlOptions["weights"];
+  /** Picture sizes. */
+  sizes: readonly Size[];
+  /** Pictures of a pass in the batched evaluation. */
+  batch: number;
+  /** Measurements of which the median counts. */
+  repeats: number;
+  /** Training steps of a measurement. */
+  steps: number;
+  /** Tokens over which a further token is measured. */
+  tokens: number;
+  /** Whether time by kernel is wanted. */
+  profile?: boolean;
+}
+
+/** One figure. */
+export interface Measurement {
+  /** What was measured, as the reference's file names it; `WIDTHxHEIGHT/what`. */
+  name: string;
+  /** Milliseconds a picture, a sample or a token. */
+  ms?: number;
+  /** The most GPU memory that the phase held so far, in GiB. */
+  gpuGib?: number;
+}
+
+/** Loading, of one phase. */
+export interface Loading {
+  /** 10⁹ bytes of the checkpoint a second. */
+  gigabytesPerSecond: number;
+  /** Host memory at most over the start, in GiB (with a software adapter its buffers are part of it). */
+  hostGib: number;
+}
+
+/** The phases by name. */
+export const PHASES = {
+  evaluation: (model: Qwen2Vl, options: PhaseOptions) => evaluation(model, options),
+  stage1: (model: Qwen2Vl, options: PhaseOptions) => stage1(model, { ...options, recompute: false }),
+  "stage1-recompute": (model: Qwen2Vl, options: PhaseOptions) => stage1(model, { ...options, recompute: true }),
+  stage2: (model: Qwen2Vl, options: PhaseOptions) => stage2(model, { ...options, recompute: false }),
+  "stage2-recompute": (model: Qwen2Vl, options: PhaseOptions) => stage2(model, { ...options, recompute: true }),
+} as const;
+
+/** Opens a device, loads the checkpoint and runs something on it. */
+export async function withModel<T>(
+  options: Pick<PhaseOptions, "checkpoint" | "weights">,
+  run: (model: Qwen2Vl) => Promise<T>,
+): Promise<{ result: T; loading: Loading }> {
+  await using gpu = await requestGpu();
+  const start = Deno.memoryUsage().rss;
+  let [host, size] = [start, 0];
+  const begin = performance.now();
+  using model = await loadQwen2Vl(gpu, options.checkpoint, {
+    weights: options.weights,
+    onProgress: (_, total) => {
+      size = total;
+      host = Math.max(host, Deno.memoryUsage().rss);
+    },
+  });
+  await gpu.sync();
+  const loading = { gigabytesPerSecond: size / (performance.now() - begin) / 1e6, hostGib: (host - start) / 2 ** 30 };
+  return { result: await run(model), loading };
+}
+
+const CATEGORIES = categoriesOf("EmoSet");
+/** Features that are kept from picture to picture: none in an evaluation, since every picture is new. */
+const KEPT_BYTES = 64 * 2 ** 20;
+
+async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measurement[]> {
+  const { sizes, batch, repeats, tokens } = options;
+  using aspects = randomAspects(model);
+  using prompt = createSoftPrompt(model);
+  await using store = randomPictures(model, { sizes, gpuBytes: KEPT_BYTES });
+  let number = 0;
+  const measure = async (size: Size, { maxNewTokens, together }: { maxNewTokens: number; together: number }) => {
+    const span = 2 * Math.ceil(repeats / 2);
+    const count = (2 * span + WARM) * together;
+    const examples = Array.from({ length: count }, () => ({ image: `${sizeName(size)} ${number++}`, id: "", label: CATEGORIES[0] }));
+    const times: number[] = [];
+    const onPrediction = (_: unknown, { done }: { done: number }) => {
+      if (done % together === 0) times.push(performance.now());
+    };
+    const shared = { examples, prompts, categories: CATEGORIES, seed: 1, aspects, prompt, store, onPrediction };
+    await evaluate(model, { ...shared, maxNewTokens, batch: together });
+    // Two answers may become readable at the same moment, so times are taken over an even number of them.
+    return median(times.slice(WARM - 1, -span).map((begin, i) => (times[WARM - 1 + i + span] - begin) / span / together));
+  };
+  const found: Measurement[] = [];
+  for (const size of sizes) {
+    const ms = await measure(size, { maxNewTokens: 4, together: 1 });
+    found.push({ name: `${sizeName(size)}/evaluate`, ms, gpuGib: gib(model.gpu) });
+    const longer = await measure(size, { maxNewTokens: 4 + tokens, together: 1 });
+    found.push({ name: `${sizeName(size)}/token`, ms: (longer - ms) / tokens });
+  }
+  for (const size of batch > 1 ? sizes : []) {
+    const ms = await measure(size, { maxNewTokens: 4, together: batch });
+    found.push({ name: `${sizeName(size)}/evaluate batch of ${batch}`, ms, gpuGib: gib(model.gpu) });
+  }
+  return found;
+}
+
+/** Measurements before those that count: plans are recorded and kernels compiled in them. */
+const WARM = 3;
+
+async function stage1(model: Qwen2Vl, options: PhaseOptions & { recompute: boolean }): Promise<Measurement[]> {
+  using aspects = randomAspects(model);
+  await using store = randomPictures(model, options);
+  using trainer = new AspectTrainer(model, { aspects, store, recompute: options.recompute, adamW: { eightBit: true } });
+  return await measureTraining(model, {
+    ...options,
+    name: "stage 1 step",
+    trainable: trainer,
+    samples: (size) =>
+      VIEWS.map((view) => ({ image: `${sizeName(size)} 0`, view, question: prompts[view as "scene"][0], label: "very high" })),
+  });
+}
+
+async function stage2(model: Qwen2Vl, options: PhaseOptions & { recompute: boolean }): Promise<Measurement[]> {
+  using aspects = randomAspects(model);
+  using prompt = createSoftPrompt(model);
+  await using store = randomPictures(model, options);
+  using inputs = new PictureInputs(model, { store, aspects });
+  using trainer = new PromptTrainer(model, { prompt, inputs, recompute: options.recompute });
+  const [question] = emotionQuestions({ prompts, categories: CATEGORIES, seed: 1 });
+  return await measureTraining(model, {
+    ...options,
+    name: "stage 2 step",
+    trainable: trainer,
+    samples: (size) => [{ image: `${sizeName(size)} 0`, question, label: "amusement" }],
+  });
+}
+
+interface TrainingMeasurement<S> extends PhaseOptions {
+  name: string;
+  recompute: boolean;
+  trainable: Trainable<S> & { recentPlans: Parameters<typeof printProfile>[1] };
+  samples: (size: Size) => S[];
+}
+
+async function measureTraining<S>(model: Qwen2Vl, options: TrainingMeasurement<S>): Promise<Measurement[]> {
+  const { sizes, steps, repeats, trainable, recompute, name } = options;
+  const found: Measurement[] = [];
+  for (const size of sizes) {
+    const once = options.samples(size);
+    const samples = Array.from({ length: Math.ceil(steps / once.length) * once.length }, (_, i) => once[i % once.length]);
+    const times: number[] = [];
+    for (let i = 0; i <= repeats; i++) {
+      const begin = performance.now();
+      const run = train(trainable, { epochs: 1, learningRate: 1e-6, samples: samples.length, order: () => samples });
+      for await (const _ of run); // every step is one of the samples
+      await model.gpu.sync();
+      times.push((performance.now() - begin) / samples.length);
+    }
+    const what = `${name}, cached features${recompute ? ", recompute" : ""}`;
+    found.push({ name: `${sizeName(size)}/${what}`, ms: median(times.slice(1)), gpuGib: gib(model.gpu) });
+    if (!options.profile) continue;
+    console.log(`\n### ${sizeName(size)}, ${what}\n`);
+    await printProfile(model.gpu, trainable.recentPlans);
+  }
+  return found;
+}
+
+/** Aspect modules with random values, made fast. */
+function randomAspects(model: Qwen2Vl): AspectModules {
+  const { gpu, network: { config: { text: { hidden } } } } = model;
+  const modules = new AspectModules(gpu, { views: VIEWS, tokens: 5, hidden });
+  for (const view of VIEWS) {
+    const { queries, ...weights } = modules.sections(modules.parameters(view));
+    for (const [name, tensor] of [["queries", queries] as const, ...Object.entries(weights)]) {
+      const half = new Uint16Array(tensor.size);
+      normalBf16(1, { stream: `${view} ${name}`, std: name === "queries" ? 1 : 1 / Math.sqrt(hidden) })(half);
+      gpu.write(tensor, Uint32Array.from(half, (bits) => bits << 16));
+    }
+  }
+  return modules;
+}
+
+function gib(gpu: Gpu): number {
+  return gpu.counters.peakBytes / 2 ** 30;
+}

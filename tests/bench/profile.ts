@@ -1,0 +1,92 @@
+/** Time by kernel from time stamps, with the work that was done and its share of what the adapter can do. */
+import type { Gpu } from "../../kernels/gpu.ts";
+import type { Plan, ProfileEntry } from "../../kernels/plan.ts";
+import { markdownTable } from "../../pipeline/report/markdown.ts";
+import { type Limits, measureLimits } from "./limits.ts";
+
+/** Operations and bytes of a dispatch at least, as far as its tensors and parameters tell. */
+export interface Work {
+  /** Floating-point operations; of attention for all pairs of queries and keys, also those that a causal mask leaves out. */
+  flops: number;
+  /** Bytes of everything that it reads or writes, each once. */
+  bytes: number;
+}
+
+/** Products to a pair of query and key, in parts of attention. */
+const ATTENTION_PRODUCTS: readonly [label: RegExp, products: number][] = [[/attention dq/, 3], [/attention dkv (?!sum)/, 4], [
+  /^attention/,
+  2,
+]];
+
+/** The work of a dispatch. */
+export function workOf({ label, tensors, params }: Pick<ProfileEntry, "label" | "tensors" | "params">): Work {
+  const all = Object.values(tensors);
+  const bytes = all.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  if (/gather/i.test(label)) return { flops: 0, bytes: 2 * (tensors.out?.bytes ?? 0) }; // some rows of a table
+  const { rows, columns, depth, outputs, inputs, keys } = params;
+  if (rows && columns && depth) return { flops: 2 * rows * columns * depth, bytes };
+  if (/weight gradient/.test(label) && outputs && inputs) return { flops: 2 * (tensors.dy?.shape[0] ?? 0) * outputs * inputs, bytes };
+  const products = ATTENTION_PRODUCTS.find(([pattern]) => pattern.test(label))?.[1];
+  const width = (tensors.dy ?? tensors.y)?.shape[1];
+  if (products && rows && keys && width) return { flops: 2 * products * rows * keys * width, bytes };
+  return { flops: 0, bytes };
+}
+
+/** A line of a profile. */
+export interface ProfileLine extends Work {
+  /** Kernel. */
+  label: string;
+  /** Dispatches. */
+  count: number;
+  /** Milliseconds of all of them. */
+  ms: number;
+}
+
+/** Time and work by kernel, the longest first. */
+export async function profileByKernel(plans: readonly Plan[]): Promise<ProfileLine[]> {
+  const entries: ProfileEntry[] = [];
+  for (const plan of plans) {
+    await plan.profile(); // warm
+    entries.push(...await plan.profile());
+  }
+  const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+  return [...Map.groupBy(entries, ({ label }) => label)].map(([label, all]) => {
+    const work = all.map(workOf);
+    return {
+      label,
+      count: all.length,
+      ms: sum(all.map(({ milliseconds }) => milliseconds)),
+      flops: sum(work.map(({ flops }) => flops)),
+      bytes: sum(work.map(({ bytes }) => bytes)),
+    };
+  }).sort((a, b) => b.ms - a.ms);
+}
+
+/** Prints milliseconds, FLOP/s and bytes/s by kernel, and the share of what two small kernels reach in the same run. */
+export async function printProfile(gpu: Gpu, plans: readonly Plan[]): Promise<void> {
+  const limits = await measureLimits(gpu);
+  const lines = await profileByKernel(plans);
+  const all = lines.reduce((sum, { ms }) => sum + ms, 0);
+  console.log(profileTable(lines, limits));
+  const rates = `${(limits.bytes / 1e9).toFixed(0)} GB/s copied (read and written), ${(limits.flops / 1e9).toFixed(0)} GFLOP/s of f32 FMAs`;
+  console.log(`${all.toFixed(2)} ms on the GPU in all. Limits, measured in this run: ${rates}.`);
+  console.log("Bytes are those of every tensor once; operations of attention those of all pairs, also of masked ones.");
+}
+
+function profileTable(lines: readonly ProfileLine[], limits: Limits): string {
+  const all = lines.reduce((sum, { ms }) => sum + ms, 0);
+  const share = (value: number, limit: number) => `${(100 * value / limit).toFixed(0)} %`;
+  return markdownTable(
+    ["kernel", "dispatches", "ms", "of the time", "GFLOP/s", "of the FMA limit", "GB/s", "of the copy limit"],
+    lines.map(({ label, count, ms, flops, bytes }) => [
+      label,
+      count,
+      ms.toFixed(3),
+      share(ms, all),
+      flops ? (flops / ms / 1e6).toFixed(1) : "",
+      flops ? share(flops / ms * 1000, limits.flops) : "",
+      (bytes / ms / 1e6).toFixed(2),
+      share(bytes / ms * 1000, limits.bytes),
+    ]),
+  );
+}

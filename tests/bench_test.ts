@@ -1,0 +1,118 @@
+/** Synthetic checkpoints, and the benchmarks themselves on small sizes. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { requestGpu } from "../kernels/gpu.ts";
+import { linear } from "../kernels/linear/linear.ts";
+import { asMatrix } from "../kernels/linear/matrix.ts";
+import { Plan } from "../kernels/plan.ts";
+import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
+import { MaspError } from "../pipeline/errors.ts";
+import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
+import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
+import { loadTokenizer } from "../pipeline/text/tokenizer.ts";
+import { makeCheckpoint } from "./bench/checkpoint/make_checkpoint.ts";
+import { normalBf16 } from "./bench/checkpoint/normal_weights.ts";
+import { publishedConfig } from "./bench/checkpoint/published_config.ts";
+import { bench7b } from "./bench/large/bench_7b.ts";
+import { measurementTable } from "./bench/large/tables.ts";
+import { profileByKernel, workOf } from "./bench/profile.ts";
+
+const SMALL = {
+  ...publishedConfig("2b", { layers: 1, visionLayers: 1 }),
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  rope_scaling: { type: "mrope", mrope_section: [1, 1, 2] },
+  vision_config: { ...publishedConfig("2b").vision_config as object, depth: 1, embed_dim: 32, num_heads: 2, hidden_size: 16 },
+};
+
+Deno.test("a synthetic checkpoint is complete, in shards, and the same for the same seed", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const [one, two] = [join(dir, "one"), join(dir, "two")];
+    const bytes = await makeCheckpoint(one, { config: SMALL, seed: 5, shardBytes: 2 ** 12 });
+    await makeCheckpoint(two, { config: SMALL, seed: 5 });
+    using folder = await openModelFolder(one);
+    using whole = await openModelFolder(two);
+    const expected = expectedTensors(parseConfig(folder.config, { name: one }));
+    assertEquals(folder.checkTensors(expected), []);
+    assert(folder.names().length === expected.size && bytes > 0);
+    let embedding = 0;
+    for (const name of expected.keys()) {
+      const [a, b] = [folder.tensor(name)!, whole.tensor(name)!];
+      const values = a.file.read(a.name);
+      assertEquals(values, b.file.read(b.name), name);
+      if (name === "model.embed_tokens.weight") embedding = values.length;
+    }
+    assertEquals(embedding, 2 * 151936 * 16);
+    const tokenizer = await loadTokenizer(one);
+    assertEquals(tokenizer.size, 151657);
+    assertEquals(["assistant", "Ċ", "<|im_end|>", "<|image_pad|>"].map((token) => tokenizer.idOf(token)), [77091, 198, 151645, 151655]);
+    assertEquals(tokenizer.addSpecialTokens(["<|reserved_special_token_0|>"]), [151657]);
+    const text = "<|im_start|>user\nWhich emotion does this picture evoke? Choose one of ['fear', 'contentment'].<|im_end|>\n";
+    assertEquals(tokenizer.decode(tokenizer.encode(text)), text);
+    assertEquals(tokenizer.encode("contentment").length, 1);
+    await assertRejects(() => makeCheckpoint(one, { config: SMALL }), MaspError, "already");
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("random weights have the wanted mean and deviation, however many are drawn at a time", () => {
+  const numbers = new Uint16Array(1 << 16);
+  normalBf16(3, { stream: "weights", mean: 1, std: 0.5 })(numbers);
+  const floats = new Float32Array(Uint32Array.from(numbers, (bits) => bits << 16).buffer);
+  const mean = floats.reduce((sum, x) => sum + x, 0) / floats.length;
+  const deviation = Math.sqrt(floats.reduce((sum, x) => sum + (x - mean) ** 2, 0) / floats.length);
+  assert(Math.abs(mean - 1) < 0.01 && Math.abs(deviation - 0.5) < 0.01, `mean ${mean}, deviation ${deviation}`);
+  const again = new Uint16Array(1 << 16);
+  const fill = normalBf16(3, { stream: "weights", mean: 1, std: 0.5 });
+  for (let i = 0; i < again.length; i += 1 << 12) fill(again.subarray(i, i + (1 << 12)));
+  assertEquals(again, numbers);
+  normalBf16(3, { stream: "other weights", mean: 1, std: 0.5 })(again);
+  assert(again.some((value, i) => value !== numbers[i]));
+});
+
+Deno.test({
+  name: "the large benchmark fills its table",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const report = await bench7b({
+      checkpoint: new URL("../demo/model", import.meta.url).pathname,
+      sizes: [[56, 84]],
+      phases: ["evaluation", "stage2-recompute"],
+      batch: 2,
+      repeats: 1,
+      steps: 1,
+      tokens: 1,
+    });
+    assertEquals(report.failures, {});
+    const names = ["evaluate", "token", "evaluate batch of 2", "stage 2 step, cached features, recompute"].map((what) => `56x84/${what}`);
+    assertEquals(report.measurements.map(({ name }) => name), names);
+    const published = { "published/56x84/evaluate": { ms: 1e6 }, "published/56x84/stage 2 step": { ms: 1e6 } };
+    const table = measurementTable(report.measurements, { machine: "CPU", results: published });
+    assertEquals(table.split("\n").filter((line) => line.includes("1000000.0")).length, 2);
+  },
+});
+
+Deno.test({
+  name: "a profile knows the operations and bytes of a product",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    await using gpu = await requestGpu();
+    using plan = new Plan(gpu, "product");
+    const x = plan.persistent([40, 64], { data: new Float32Array(40 * 64).fill(1) });
+    const weight = plan.persistent([48, 64], { data: new Float32Array(48 * 64).fill(1) });
+    linear(plan, { x, weight: asMatrix(weight) });
+    const lines = await profileByKernel([plan]);
+    assertEquals(lines.length, 1);
+    assertEquals(lines[0].flops, 2 * 40 * 64 * 48);
+    assertEquals(lines[0].bytes, 4 * (40 * 64 + 48 * 64 + 40 * 48));
+    assert(lines[0].ms > 0);
+    const attention = { label: "attention dkv tiled 128", tensors: { dy: x }, params: { rows: 40, keys: 30 } };
+    assertEquals(workOf(attention).flops, 8 * 40 * 30 * 64);
+  },
+});
