@@ -3,16 +3,11 @@ import { createMatrix, destroyMatrix } from "../../kernels/linear/matrix.ts";
 import { matrixBytes, type QuantizedType } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { quantizeRows } from "../../kernels/quantize/quantize.ts";
-import { quantizedMatrix, quantizedReference, readQuantized } from "./quantized_support.ts";
+import { differing, quantizedMatrix, quantizedReference, readQuantized } from "./quantized_support.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 
 const TYPES: readonly QuantizedType[] = ["int8", "int4"];
 const SHAPES: [number, number][] = [[1, 1], [3, 5], [7, 128], [5, 131], [9, 256], [13, 400], [2, 1027]];
-
-/** Share of levels that differ: a number between two levels may go either way in f32. */
-function differing(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  return Array.from(actual).filter((level, i) => level !== expected[i]).length / actual.length;
-}
 
 for (const type of TYPES) {
   gpuTest(`quantize, ${type}: levels and scales equal the reference at odd sizes`, async (gpu) => {

@@ -52,3 +52,8 @@ export async function readQuantized(gpu: Gpu, matrix: Matrix): Promise<{ levels:
   }
   return { levels, scales, values: Float64Array.from(values) };
 }
+
+/** Share of levels that differ: a number between two levels may go either way in f32. */
+export function differing(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  return Array.from(actual).filter((level, i) => level !== expected[i]).length / actual.length;
+}
