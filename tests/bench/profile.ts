@@ -18,11 +18,13 @@ const ATTENTION_PRODUCTS: readonly [label: RegExp, products: number][] = [[/atte
   2,
 ]];
 
+/** Bindings of which a kernel reads a few rows only: as many as it writes at most, and mostly from a cache. */
+const PARTLY_READ: readonly [label: RegExp, binding: string][] = [[/^gather_rows/, "source"], [/^rotary/, "table"]];
+
 /** The work of a dispatch. */
 export function workOf({ label, tensors, params }: Pick<ProfileEntry, "label" | "tensors" | "params">): Work {
-  const all = Object.values(tensors);
-  const bytes = all.reduce((sum, tensor) => sum + tensor.bytes, 0);
-  if (/gather/i.test(label)) return { flops: 0, bytes: 2 * (tensors.out?.bytes ?? 0) }; // some rows of a table
+  const looked = PARTLY_READ.find(([pattern]) => pattern.test(label))?.[1];
+  const bytes = Object.entries(tensors).reduce((sum, [name, tensor]) => sum + (name === looked ? 0 : tensor.bytes), 0);
   const { rows, columns, depth, outputs, inputs, keys } = params;
   if (rows && columns && depth) return { flops: 2 * rows * columns * depth, bytes };
   if (/weight gradient/.test(label) && outputs && inputs) return { flops: 2 * (tensors.dy?.shape[0] ?? 0) * outputs * inputs, bytes };
