@@ -46,6 +46,7 @@ function common(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath" 
     ...others,
     modelName: values.model_name,
     weights: values.weights,
+    gpu: values.gpu,
     promptsPath: values.prompt_json_path,
     views: [...values.VIEW_NAMES],
     seed: values.seed,

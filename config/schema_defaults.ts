@@ -9,6 +9,7 @@ const COMMON: Values = {
   VIEW_NAMES: ["facial_expression", "object", "scene", "human_action", "brightness", "colorfulness"],
   seed: 3407,
   weights: "auto",
+  gpu: "native",
   skip_bad_images: false,
 };
 

@@ -13,6 +13,8 @@ export interface CommonSettings {
    * third of the memory of bf16: they are rounded while loading, in groups of 128 with a scale each.
    */
   weights: "auto" | WeightType;
+  /** `gpu`: which WebGPU computes: `native`, Deno's own (the default), or `dawn`, which `deno task install-dawn` installs. */
+  gpu: "native" | "dawn";
   /** `prompt_json_path`: questions by view and for the emotion. Default: the project's `config/prompts.json`. */
   promptsPath: string;
   /** `VIEW_NAMES`: the aspects, in order. Default: the six of the paper. */

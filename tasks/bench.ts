@@ -51,7 +51,7 @@ await runCommand({
       throw new MaspError(`There is no bench "${name}"; there are ${Object.keys(BENCHES).join(", ")}, 7b, make-checkpoint`);
     }
   }
-  await using gpu = await openGpu();
+  await using gpu = await openGpu(textFlag(invocation, "gpu"));
   for (const name of wanted) {
     console.log(`\n## ${name}`);
     await BENCHES[name as keyof typeof BENCHES](gpu, {

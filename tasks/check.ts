@@ -30,7 +30,7 @@ await runCommand({
       console.log(`missing ${what}: ${error.message}`);
     }
   };
-  await using gpu = await openGpu();
+  await using gpu = await openGpu(textFlag(invocation, "gpu"));
   const { overrides } = invocation;
   console.log(
     `ok      GPU: bindings up to ${mib(gpu.maxBindingBytes)}, 16-bit floats ${gpu.has("shader-f16") ? "yes" : "no"}, software ${

@@ -2,11 +2,14 @@
 import { parseArgs } from "@std/cli";
 import type { Stage } from "../config/schema.ts";
 import { settingFlags, settingOverrides } from "../config/schema_flags.ts";
+import { openDawn } from "../kernels/dawn/dawn.ts";
 import { type Gpu, GpuError, requestGpu } from "../kernels/gpu.ts";
 import { MaspError } from "../pipeline/errors.ts";
 
 /** Flags of a task by name: what they stand for, and whether they take a value. */
 export type FlagSpec = Readonly<Record<string, { help: string; value?: string; repeat?: boolean }>>;
+
+const GPU_FLAG = { help: "which WebGPU computes: Deno's own (native) or Dawn, which deno task install-dawn installs", value: "native|dawn" };
 
 /** A task's description. */
 export interface Command {
@@ -55,7 +58,7 @@ function messageOf(error: unknown): string | undefined {
 }
 
 function parse(command: Command, args: string[]): Invocation | undefined {
-  const flags: FlagSpec = { ...command.flags, help: { help: "show this text" } };
+  const flags: FlagSpec = { ...command.flags, gpu: GPU_FLAG, help: { help: "show this text" } };
   const names = Object.keys(flags);
   const settings = command.settings ? settingFlags(command.settings) : undefined;
   const listed = new Set([
@@ -115,10 +118,16 @@ export function numberFlag(invocation: Invocation, name: string): number | undef
   return value;
 }
 
-/** The GPU, with its name on the terminal. */
-export async function openGpu(): Promise<Gpu> {
-  const gpu = await requestGpu();
-  console.log(`GPU: ${gpu.name}`);
+/**
+ * The GPU, with its name on the terminal.
+ *
+ * @param choice `native` (Deno's own WebGPU, the default) or `dawn`
+ * @throws {MaspError} when it is something else
+ */
+export async function openGpu(choice = "native"): Promise<Gpu> {
+  if (choice !== "native" && choice !== "dawn") throw new MaspError(`--gpu is "${choice}"; expected native or dawn`);
+  const gpu = await requestGpu(choice === "dawn" ? { gpu: await openDawn() } : {});
+  console.log(`GPU: ${gpu.name}${choice === "dawn" ? " (Dawn)" : ""}`);
   return gpu;
 }
 

@@ -36,7 +36,7 @@ await runCommand({
     stage2: await loadSettings(config, { stage: "stage2" }),
     eval: await loadSettings(config, { stage: "eval" }),
   };
-  await using gpu = await openGpu();
+  await using gpu = await openGpu(textFlag(invocation, "gpu"));
   const step = async <T>(title: string, run: (hooks: ReturnType<typeof terminalHooks>) => Promise<T>): Promise<T> => {
     console.log(`\n${title}`);
     const start = performance.now();

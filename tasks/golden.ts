@@ -15,7 +15,7 @@ await runCommand({
 }, async (invocation) => {
   const weights = textFlag(invocation, "weights") ?? "f32";
   if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
-  await using gpu = await openGpu();
+  await using gpu = await openGpu(textFlag(invocation, "gpu"));
   const begin = performance.now();
   let passed = 0;
   let failed = 0;

@@ -9,6 +9,8 @@ import { GpuError } from "../gpu.ts";
 export interface OpenDawnOptions {
   /** Dawn's name of a graphics interface: `vulkan`, `metal`, `d3d12`, or `null`, which checks shaders and runs nothing. Dawn's choice when left out. */
   backend?: string;
+  /** Where the npm package's `index.js` lies; beside this file when left out. */
+  package?: URL;
   /** Further toggles of Dawn to turn on, by their names in its Toggles.cpp. */
   toggles?: readonly string[];
 }
@@ -39,10 +41,10 @@ const PACKAGE = new URL("./package/node_modules/webgpu/index.js", import.meta.ur
  * ```
  */
 export async function openDawn(options: OpenDawnOptions = {}): Promise<GPU> {
-  const { backend = Deno.build.os === "linux" ? "vulkan" : undefined, toggles = [] } = options;
+  const { backend = Deno.build.os === "linux" ? "vulkan" : undefined, toggles = [], package: file = PACKAGE } = options;
   let dawn: DawnModule;
   try {
-    dawn = await import(PACKAGE.href);
+    dawn = await import(file.href);
   } catch (error) {
     if ((error as { code?: string }).code === "ERR_MODULE_NOT_FOUND") {
       throw new GpuError("Dawn is not installed. Install it with deno task install-dawn (130 MB), or leave --gpu dawn out.", {

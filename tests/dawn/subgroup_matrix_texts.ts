@@ -1,0 +1,35 @@
+/**
+ * The texts of the subgroup matrix products as Dawn reads them, on its null backend, which offers the feature everywhere and runs nothing. Only
+ * for who installed Dawn: a part of `deno task test:dawn`.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { openDawn } from "../../kernels/dawn/dawn.ts";
+import { requestGpu } from "../../kernels/gpu.ts";
+import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import halfRowsCode from "../../kernels/linear/half_rows.wgsl" with { type: "text" };
+
+const SHAPES = [{ rows: 16, columns: 16, depth: 16 }, { rows: 16, columns: 8, depth: 16 }, { rows: 8, columns: 8, depth: 8 }];
+
+Deno.test({
+  name: "Dawn takes the texts of the subgroup matrix products without an error or a warning",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    await using gpu = await requestGpu({ gpu: await openDawn({ backend: "null" }) });
+    assert(gpu.has("chromium-experimental-subgroup-matrix" as GPUFeatureName));
+    const texts = [["f16 rows", halfRowsCode]];
+    for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
+      for (const form of ["rows", "columns"] as const) {
+        for (const shape of SHAPES) {
+          const epilogue = { bias: true, residual: true, accumulate: true };
+          const { label, code } = subgroupMatrixWgsl(form, { dtype, epilogue, shape, lanes: 32 });
+          texts.push([`${label} ${JSON.stringify(shape)}`, `enable subgroups; ${code}`]);
+        }
+      }
+    }
+    for (const [label, code] of texts) {
+      const { messages } = await gpu.device.createShaderModule({ label, code }).getCompilationInfo();
+      assertEquals(messages.map(({ type, lineNum, message }) => `${type} in line ${lineNum}: ${message}`), [], label);
+    }
+  },
+});
