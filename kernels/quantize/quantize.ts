@@ -1,4 +1,5 @@
 /** Floats to weights of 8 or 4 bits: a row in groups of {@linkcode GROUP}, an f16 scale to a group. Letters: R rows, K columns. */
+import { elementFor } from "../element/element.ts";
 import flatCode from "../element/flat.wgsl" with { type: "text" };
 import { grid1d } from "../grid.ts";
 import type { Matrix } from "../linear/matrix.ts";
@@ -6,6 +7,8 @@ import { storageWgsl } from "../linear/storage_wgsl.ts";
 import { type FloatWeightType, GROUP, isQuantized, type QuantizedType } from "../linear/weight_types.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
+import scalarCode from "./element_scalar.wgsl" with { type: "text" };
+import vec4Code from "./element_vec4.wgsl" with { type: "text" };
 import code from "./quantize.wgsl" with { type: "text" };
 
 /** How a group's scale is found: its largest number is divided by each of these, and the one with the least squared error is taken. */
@@ -38,6 +41,7 @@ export function quantizeRows(plan: Plan, args: QuantizeRowsArgs): void {
   expectShape(source, [-1, target.columns], source.dtype);
   if (firstRow + rows > target.rows) throw new Error(`rows ${firstRow} to ${firstRow + rows} of a matrix of ${target.rows} rows`);
   const perRow = Math.ceil(columns / GROUP);
+  const element = elementFor(columns);
   for (const { start, rows: blockRows, tensor, scales } of target.blocks) {
     const first = Math.max(start, firstRow);
     const end = Math.min(start + blockRows, firstRow + rows);
@@ -48,13 +52,13 @@ export function quantizeRows(plan: Plan, args: QuantizeRowsArgs): void {
     const endGroup = (end - start) * perRow;
     const firstWord = Math.floor(firstGroup / 2);
     const count = Math.ceil(endGroup / 2) - firstWord;
-    const storage = storageWgsl(source.dtype as FloatWeightType);
     const divisors = SCALE_DIVISORS[dtype];
     plan.dispatch({
       label: `quantize ${dtype}`,
-      code: [`@group(0) @binding(1) var<storage, read> w: array<${storage.word}>;`, storage.scalar, code, flatCode],
+      code: [element.code, sourceCode(source.dtype as FloatWeightType, element.width), code, flatCode],
       constants: {
         GROUP,
+        WIDTH: element.width,
         BITS: dtype === "int8" ? 8 : 4,
         CANDIDATES: divisors.count,
         FIRST_DIVISOR: divisors.first,
@@ -66,4 +70,13 @@ export function quantizeRows(plan: Plan, args: QuantizeRowsArgs): void {
       workgroups: grid1d(count, 64),
     });
   }
+}
+
+/** WGSL of the source: `value`, an element of it. */
+function sourceCode(dtype: FloatWeightType, width: 1 | 4): string {
+  const { four, word, functions, scalar, read4 } = storageWgsl(dtype);
+  return `${width === 4 ? vec4Code : scalarCode}
+@group(0) @binding(1) var<storage, read> w: array<${width === 4 ? four : word}>;
+${width === 4 ? functions : scalar}
+fn value(i: u32) -> Element { return ${width === 4 ? read4("i") : "weight(i)"}; }`;
 }

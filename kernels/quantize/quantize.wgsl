@@ -1,12 +1,15 @@
-// Rows of floats (binding `w`, read by `weight`) as whole numbers with an f16 scale for every group of a row. An invocation for each word of
-// scales, that is for two groups that follow each other; it has the words of their levels to itself.
-const GROUP: u32 = 128u;
+// Rows of floats (`value`: one, or four in a row, as an Element) as whole numbers with an f16 scale for every group of a row. An invocation for
+// each word of scales, that is for two groups that follow each other; it has the words of their levels to itself.
+const GROUP: u32 = 128u; // numbers
+const WIDTH: u32 = 4u; // numbers of an Element
 const BITS: u32 = 8u; // 8 or 4
 const CANDIDATES: u32 = 1u; // scales that are tried
 const FIRST_DIVISOR: f32 = 127.0; // what the group's largest number is divided by to get a scale
 const DIVISOR_STEP: f32 = 0.5;
 const PER_WORD: u32 = 32u / BITS;
-const ZERO: f32 = f32(1u << (BITS - 1u)); // the level of 0, as it is kept
+const HIGHEST: f32 = f32((1u << (BITS - 1u)) - 1u);
+const LOWEST: f32 = select(-HIGHEST - 1.0, -HIGHEST, BITS == 8u); // int8 leaves out the last one
+const ZERO: f32 = HIGHEST + 1.0; // the level of 0, as it is kept
 const NOT_A_NUMBER: u32 = 0x7e00u; // f16
 
 struct Params {
@@ -21,13 +24,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> levels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> scales: array<u32>;
 
-// A level between 0 and 2·ZERO - 1; int8 leaves out the lowest.
-fn level_of(value: f32, inverse: f32) -> f32 {
-  return clamp(round(value * inverse), select(-ZERO, 1.0 - ZERO, BITS == 8u), ZERO - 1.0);
+fn level_of(v: Element, inverse: f32) -> Element {
+  return clamp(round(v * inverse), Element(LOWEST), Element(HIGHEST));
 }
 
-fn as_f16(value: f32) -> f32 {
-  return unpack2x16float(pack2x16float(vec2<f32>(value, 0.0))).x;
+fn as_f16(scale: f32) -> f32 {
+  return unpack2x16float(pack2x16float(vec2<f32>(scale, 0.0))).x;
 }
 
 fn inverse_of(scale: f32) -> f32 {
@@ -39,43 +41,45 @@ fn quantize(group: u32) -> u32 {
   let per_row = (params.columns + GROUP - 1u) / GROUP;
   let done = group - params.first_group;
   let part = (done % per_row) * GROUP;
-  let start = (params.source_row + done / per_row) * params.columns + part;
-  let count = min(GROUP, params.columns - part);
-  var largest = 0.0;
+  let start = ((params.source_row + done / per_row) * params.columns + part) / WIDTH;
+  let count = min(GROUP, params.columns - part) / WIDTH;
+  var most = Element();
   var finite = true;
   for (var i = 0u; i < count; i++) {
-    let value = weight(start + i);
-    largest = select(largest, value, abs(value) > abs(largest));
-    finite = finite && (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u;
+    let v = value(start + i);
+    most = select(most, v, abs(v) > abs(most));
+    finite = finite && is_finite(v);
   }
   if (!finite) { return NOT_A_NUMBER; }
-  // The lowest level has no positive counterpart, so it is given to the largest number whatever that one's sign.
-  if (BITS == 4u) { largest = -largest; }
+  // Where the lowest level has no positive counterpart, it is given to the largest number whatever that one's sign.
+  let largest = select(largest_of(most), -largest_of(most), BITS == 4u);
   var scale = as_f16(largest / FIRST_DIVISOR);
   var least = 0.0;
   for (var c = 0u; c < CANDIDATES && CANDIDATES > 1u; c++) {
     let candidate = as_f16(largest / (FIRST_DIVISOR + f32(c) * DIVISOR_STEP));
     let inverse = inverse_of(candidate);
-    var error = 0.0;
+    var errors = Element();
     for (var i = 0u; i < count; i++) {
-      let value = weight(start + i);
-      let off = value - candidate * level_of(value, inverse);
-      error += off * off;
+      let v = value(start + i);
+      let off = v - candidate * level_of(v, inverse);
+      errors += off * off;
     }
+    let error = total(errors);
     if (c == 0u || error < least) {
       least = error;
       scale = candidate;
     }
   }
   let inverse = inverse_of(scale);
-  for (var at = 0u; at < GROUP; at += PER_WORD) {
-    var word = 0u;
-    for (var i = 0u; i < PER_WORD; i++) {
-      var level = 0.0;
-      if (at + i < count) { level = level_of(weight(start + at + i), inverse); }
-      word |= u32(level + ZERO) << (BITS * i);
+  for (var word = 0u; word < GROUP / PER_WORD; word++) {
+    var bits = 0u;
+    for (var i = 0u; i < PER_WORD / WIDTH; i++) {
+      let at = word * PER_WORD / WIDTH + i;
+      var level = Element();
+      if (at < count) { level = level_of(value(start + at), inverse); }
+      bits |= packed(level + Element(ZERO)) << (BITS * WIDTH * i);
     }
-    levels[(group * GROUP + at) / PER_WORD] = word;
+    levels[group * (GROUP / PER_WORD) + word] = bits;
   }
   return pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu;
 }
