@@ -21,6 +21,8 @@ export class Tokenizer {
   readonly #json: TokenizerJson;
   readonly #addedIds = new Map<string, number>();
   readonly #specialIds = new Set<number>();
+  /** Entries of the base vocabulary. */
+  readonly #base: number;
   #encoder: Encoder;
   #size: number;
 
@@ -33,7 +35,8 @@ export class Tokenizer {
   constructor(Encoder: EncoderClass, json: TokenizerJson) {
     this.#Encoder = Encoder;
     this.#json = json;
-    this.#size = Object.keys(json.model.vocab).length;
+    this.#base = Object.keys(json.model.vocab).length;
+    this.#size = this.#base;
     for (const token of json.added_tokens) this.#register(token);
     this.#encoder = new Encoder(json, {});
   }
@@ -107,7 +110,7 @@ export class Tokenizer {
 
   /** The rule of the `tokenizers` library: one after the highest added id, but no id inside the base vocabulary. */
   #nextId(): number {
-    let next = Object.keys(this.#json.model.vocab).length;
+    let next = this.#base;
     for (const id of this.#addedIds.values()) next = Math.max(next, id + 1);
     return next;
   }
