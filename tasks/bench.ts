@@ -90,6 +90,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
   const count = (flag: string, otherwise: number) => numberFlag(invocation, flag) ?? otherwise;
   const { failures } = await bench7b({
     checkpoint,
+    open: () => openGpu(textFlag(invocation, "gpu")),
     weights: textFlag(invocation, "weights") as LoadQwen2VlOptions["weights"],
     sizes: parseSizes(textFlag(invocation, "pictures") ?? "640x480,1024x768"),
     phases: textFlag(invocation, "phases")?.split(","),

@@ -1,5 +1,5 @@
 /** The whole table of a large checkpoint in one run, without network: times, GPU memory, loading, agreement with PyTorch. */
-import { requestGpu } from "../../../kernels/gpu.ts";
+import { type Gpu, requestGpu } from "../../../kernels/gpu.ts";
 import { writeFileAtomic } from "../../../pipeline/checkpoint/atomic_write.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
 import { readJson } from "../../../pipeline/read_json.ts";
@@ -52,8 +52,8 @@ export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
   const unknown = phases.filter((phase) => !(phase in PHASES));
   if (unknown.length) throw new MaspError(`There is no phase "${unknown[0]}"; there are ${Object.keys(PHASES).join(", ")}`);
   const times = reference ? await readJson(reference) as unknown as ReferenceTimes : undefined;
-  const adapter = await nameOfAdapter();
-  const settings = { ...options, checkpoint: undefined, out: undefined };
+  const adapter = await nameOfAdapter(options.open);
+  const settings = { ...options, checkpoint: undefined, out: undefined, open: undefined };
   const report: Bench7bReport = { adapter, checkpoint, weights, settings, measurements: [], loadings: [], failures: {} };
   console.log(`\n# ${checkpoint} on ${adapter}\n`);
   const attempt = async (name: string, work: () => Promise<void>) => {
@@ -88,7 +88,7 @@ export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
 }
 
 /** The adapter's name; the device is given back. */
-async function nameOfAdapter(): Promise<string> {
-  await using gpu = await requestGpu();
+async function nameOfAdapter(open: () => Promise<Gpu> = requestGpu): Promise<string> {
+  await using gpu = await open();
   return gpu.name;
 }

@@ -21,6 +21,8 @@ import { randomPictures, type Size, sizeName } from "./random_pictures.ts";
 export interface PhaseOptions {
   /** Checkpoint folder. */
   checkpoint: string;
+  /** Opens a device; Deno's own WebGPU when left out. */
+  open?: () => Promise<Gpu>;
   /** Number type of the weights on the GPU. */
   weights?: LoadQwen2VlOptions["weights"];
   /** Picture sizes. */
@@ -66,10 +68,10 @@ export const PHASES = {
 
 /** Opens a device, loads the checkpoint and runs something on it. */
 export async function withModel<T>(
-  options: Pick<PhaseOptions, "checkpoint" | "weights">,
+  options: Pick<PhaseOptions, "checkpoint" | "weights" | "open">,
   run: (model: Qwen2Vl) => Promise<T>,
 ): Promise<{ result: T; loading: Loading }> {
-  await using gpu = await requestGpu();
+  await using gpu = await (options.open ?? requestGpu)();
   const start = Deno.memoryUsage().rss;
   let [host, size] = [start, 0];
   const begin = performance.now();
