@@ -1,6 +1,7 @@
 /** `deno task golden [DIR]`: does this GPU compute the right thing? */
 import { fromFileUrl } from "@std/path";
 import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
+import { takesSubgroupMatrices } from "../kernels/linear/subgroup_matrix_product.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { checkGolden } from "../pipeline/golden_check.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
@@ -16,6 +17,7 @@ await runCommand({
   const weights = textFlag(invocation, "weights") ?? "f32";
   if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
   await using gpu = await openGpu(textFlag(invocation, "gpu"));
+  if (takesSubgroupMatrices(gpu, weights)) console.log("Products with frozen weights: f16 factors on subgroup matrices, f32 sums");
   const begin = performance.now();
   let passed = 0;
   let failed = 0;
