@@ -10,6 +10,7 @@ import { loadQwen2Vl } from "../../../pipeline/load.ts";
 import { matrixType, Quantizer } from "../../../pipeline/qwen2_vl/quantize.ts";
 import { parseConfig } from "../../../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../../../pipeline/qwen2_vl/weights.ts";
+import { publishedConfig } from "../../bench/checkpoint/published_config.ts";
 import { differing, quantizedReference, readQuantized } from "../../kernels/quantized_support.ts";
 import { randomFloats, relativeError } from "../../kernels/support.ts";
 import { withType, writeVariant } from "../load/checkpoint_variants.ts";
@@ -109,24 +110,8 @@ deviceTest("quantize: from f32 and bf16 files of the same numbers come the same 
   assertEquals(f32.scores, bf16.scores);
 });
 
-/** `config.json` of the published 7B model. */
-const PUBLISHED_7B = {
-  model_type: "qwen2_vl",
-  hidden_size: 3584,
-  num_hidden_layers: 28,
-  num_attention_heads: 28,
-  num_key_value_heads: 4,
-  intermediate_size: 18944,
-  vocab_size: 152064,
-  rms_norm_eps: 1e-6,
-  rope_theta: 1e6,
-  rope_scaling: { type: "mrope", mrope_section: [16, 24, 24] },
-  tie_word_embeddings: false,
-  vision_config: { depth: 32, embed_dim: 1280, num_heads: 16, mlp_ratio: 4, in_chans: 3, hidden_size: 3584, patch_size: 14 },
-};
-
 Deno.test("quantize: the 7B model's weights in GiB", () => {
-  const shapes = [...expectedTensors(parseConfig(PUBLISHED_7B, { name: "7B" }))];
+  const shapes = [...expectedTensors(parseConfig(publishedConfig("7b"), { name: "7B" }))];
   const gib = (weights?: WeightType) =>
     shapes.reduce((sum, [name, [rows, columns]]) => {
       return sum + (columns ? matrixBytes([rows, columns], matrixType(name, { weights, stored: "BF16" })) : 4 * rows);
