@@ -66,7 +66,7 @@ export interface TrainingOptions {
   resume?: boolean;
   /** Settings that a checkpoint must share to be gone on from. */
   identity?: Readonly<Record<string, unknown>>;
-  /** Ends the run with a checkpoint after the step in progress. */
+  /** Ends the run with a checkpoint after the step in progress; where steps are computed together, after all of these. */
   signal?: AbortSignal;
   /** Told of damaged checkpoints that were passed over. */
   onWarning?: (text: string) => void;
