@@ -4,6 +4,7 @@
  */
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
+import type { ProductKernel } from "./linear/product_choice.ts";
 import type { Plan } from "./plan.ts";
 import { type SubgroupMatrixShape, subgroupMatrixShapes } from "./subgroup_matrix.ts";
 import { encodeCopy, readTensors, type TensorCopy, uploadBytes } from "./transfer.ts";
@@ -39,6 +40,11 @@ export interface RequestGpuOptions {
   gpu?: GPU;
   /** Which adapter to prefer where there are several. */
   powerPreference?: GPUPowerPreference;
+  /**
+   * Whether products with frozen weights may round their factors to f16 (about 1e-3 of their size) where the adapter computes with it.
+   * Left out: f16 on hardware, f32 on software adapters, which gain nothing by it.
+   */
+  precision?: "f32" | "f16";
   /** Refuse to allocate more than this many bytes in all (for trying how a run behaves on a smaller GPU). */
   memoryLimit?: number;
 }
@@ -95,6 +101,10 @@ export class Gpu implements AsyncDisposable {
   readonly subgroupMatrices: readonly SubgroupMatrixShape[];
   /** Whether WGSL has to say `enable subgroups;` before it uses them, as the specification asks; Deno's own WebGPU refuses the line. */
   readonly enablesSubgroups: boolean;
+  /** Whether products with frozen weights may round their factors to f16. */
+  readonly precision: "f32" | "f16";
+  /** The fastest kernels for products by `productKey`, as far as they were measured on this adapter. */
+  readonly productKernels: Map<string, ProductKernel> = new Map();
   /** What was created and run so far. */
   readonly counters: GpuCounters = { pipelines: 0, bindGroups: 0, buffers: 0, dispatches: 0, submits: 0, bytes: 0, peakBytes: 0 };
   /** Scratch buffers that all plans of this device share. */
@@ -111,6 +121,7 @@ export class Gpu implements AsyncDisposable {
     this.name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
     this.software = Boolean((info as { isFallbackAdapter?: boolean }).isFallbackAdapter) ||
       /llvmpipe|swiftshader|lavapipe/i.test(this.name);
+    this.precision = options.precision ?? (this.software ? "f32" : "f16");
     const { subgroupMinSize = 0, subgroupMaxSize = 1 } = info as { subgroupMinSize?: number; subgroupMaxSize?: number };
     this.subgroupSize = device.features.has("subgroups" as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
     this.subgroupMatrices = device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName)

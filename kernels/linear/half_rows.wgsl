@@ -1,5 +1,5 @@
 enable f16;
-// Rows of f32 as f16, each times the power of two that brings its largest number to [2¹⁴, 2¹⁵), and what undoes it. Filled up with zeros.
+// Rows of f32 as f16, each times the power of two that brings its largest number to [2^PEAK, 2^(PEAK + 1)), and what undoes it. Filled up with zeros.
 struct Params {
   rows: u32,
   quads: u32, // of a row of x, four numbers each
@@ -10,6 +10,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> row_scales: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 const WORKGROUP: u32 = 128u;
+const PEAK: u32 = 14u;
 var<workgroup> peaks: array<f32, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -31,7 +32,7 @@ fn main(
   if (row >= params.rows) { return; }
   // exponents as they stand in a float, 127 too large; both factors stay normal numbers
   let exponent = bitcast<u32>(peaks[0]) >> 23u;
-  let up = clamp(268u - exponent, 1u, 253u);
+  let up = clamp(254u + PEAK - exponent, 1u, 253u);
   let scale = bitcast<f32>(up << 23u);
   for (var quad = local; quad < params.padded; quad += WORKGROUP) {
     var value = vec4<f32>(0.0);

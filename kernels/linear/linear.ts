@@ -6,15 +6,17 @@ import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { type Matrix, weightTensors, type WeightType } from "./matrix.ts";
-import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, tiledProduct, vectorProduct } from "./product_wgsl.ts";
-import { subgroupMatrixProduct, takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
+import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, vectorProduct } from "./product_wgsl.ts";
+import type { ProductArgs } from "./product_args.ts";
+import { type ProductKernel, productKernel } from "./product_choice.ts";
+import { recordTileProduct } from "./tile_product.ts";
+import { subgroupMatrixProduct } from "./subgroup_matrix_product.ts";
 import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
 import columnSliceCode from "./column_slice.wgsl" with { type: "text" };
 import weightGradientCode from "./weight_gradient.wgsl" with { type: "text" };
 
-/** Which kernel computes a product; chosen by shape and adapter when left out. */
-export type ProductVariant = "subgroup_matrix" | "subgroup" | "tiled" | "vector" | "plain";
+export type { ProductKernel, ProductVariant } from "./product_choice.ts";
 
 /** Arguments of {@linkcode linear}. */
 export interface LinearArgs {
@@ -29,7 +31,7 @@ export interface LinearArgs {
   /** (T, N) f32, or wider (then the other columns are left alone); scratch (T, N) when left out */
   out?: Tensor;
   /** Overrides the choice of the kernel. */
-  variant?: ProductVariant;
+  kernel?: ProductKernel;
 }
 
 /**
@@ -58,7 +60,7 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
       epilogue,
       rowStride: width,
       firstColumn: block.start,
-      variant: args.variant,
+      kernel: args.kernel,
     });
   }
   return out;
@@ -75,7 +77,7 @@ export interface LinearInputGradientArgs {
   /** (T, K) f32; scratch when left out */
   out?: Tensor;
   /** Overrides the choice of the kernel. */
-  variant?: ProductVariant;
+  kernel?: ProductKernel;
 }
 
 /**
@@ -103,7 +105,7 @@ export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): 
       epilogue: { bias: false, residual: first && !!residual, accumulate: !first },
       rowStride: weight.columns,
       firstColumn: 0,
-      variant: args.variant,
+      kernel: args.kernel,
     });
   });
   return out;
@@ -157,50 +159,29 @@ export function biasGradient(plan: Plan, args: { dy: Tensor; dbias: Tensor }): v
   });
 }
 
-interface Product {
-  rows: number;
-  columns: number;
-  depth: number;
-  tensors: Record<string, Tensor>;
-  dtype: WeightType;
-  epilogue: Epilogue;
-  rowStride: number;
-  firstColumn: number;
-  variant?: ProductVariant;
-}
-
-function product(plan: Plan, form: Form, p: Product): void {
+function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKernel }): void {
   if (p.rows === 0 || p.columns === 0) return;
-  const variant = p.variant ?? choose(plan.gpu, form, p);
-  if (variant === "subgroup_matrix") return subgroupMatrixProduct(plan, form, p);
-  const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant });
+  const kernel = p.kernel ?? productKernel(plan.gpu, form, p);
+  if (kernel.variant === "subgroup_matrix") return subgroupMatrixProduct(plan, form, p);
+  if (kernel.variant === "tiled") return recordTileProduct(plan, form, { ...p, tile: kernel.tile ?? SMALL_TILE, splits: kernel.splits });
+  const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant: kernel.variant });
   const across = Math.ceil(p.columns / tileColumns);
   plan.dispatch({ label, code }, {
     tensors: p.tensors,
     params: { rows: p.rows, columns: p.columns, depth: p.depth, row_stride: p.rowStride, first_column: p.firstColumn },
-    workgroups: variant === "vector" ? [Math.min(across, 65535), Math.ceil(across / 65535)] : [across, Math.ceil(p.rows / tileRows)],
+    workgroups: kernel.variant === "vector" ? [Math.min(across, 65535), Math.ceil(across / 65535)] : [across, Math.ceil(p.rows / tileRows)],
   });
 }
 
-/** Rows up to which a product is computed as so many vector times matrix products. */
-const VECTOR_ROWS = 4;
+const SMALL_TILE = { side: 64, half: false } as const;
 
-function choose(gpu: Gpu, form: Form, p: Product): ProductVariant {
-  if (p.depth % 4 || (form === "columns" && p.columns % 4)) return "plain";
-  if (form === "rows" && p.rows <= VECTOR_ROWS) return "vector";
-  if (p.rows > VECTOR_ROWS && takesSubgroupMatrices(gpu, p.dtype)) return "subgroup_matrix";
-  return gpu.software && gpu.subgroupSize === 8 ? "subgroup" : "tiled";
-}
-
-function sourceOf(gpu: Gpu, form: Form, p: Product & { variant: Exclude<ProductVariant, "subgroup_matrix"> }): ProductWgsl {
+function sourceOf(gpu: Gpu, form: Form, p: ProductArgs & { variant: "plain" | "vector" | "subgroup" }): ProductWgsl {
   const { dtype, epilogue } = p;
   switch (p.variant) {
     case "plain":
       return plainProduct(form, { dtype, epilogue });
     case "vector":
       return vectorProduct({ dtype, epilogue, rows: p.rows, software: gpu.software });
-    case "tiled":
-      return tiledProduct(form, { dtype, epilogue });
     case "subgroup":
       return subgroupProduct(form, { dtype, epilogue, tile: subgroupTile(form, p.rows) });
   }

@@ -50,10 +50,10 @@ for (const dtype of ["f32", "bf16", "f16"] as const) {
       const tr = plan.persistent([rows, outputs], { data: residual });
       const tdy = plan.persistent([rows, outputs], { data: dy });
       const ys = [undefined, ...forward].map((variant) =>
-        linear(plan, { x: tx, weight, bias: tb, residual: tr, variant, out: plan.persistent([rows, outputs]) })
+        linear(plan, { x: tx, weight, bias: tb, residual: tr, kernel: variant && { variant }, out: plan.persistent([rows, outputs]) })
       );
       const dxs = [undefined, ...backward].map((variant) =>
-        linearInputGradient(plan, { dy: tdy, weight, variant, out: plan.persistent([rows, inputs]) })
+        linearInputGradient(plan, { dy: tdy, weight, kernel: variant && { variant }, out: plan.persistent([rows, inputs]) })
       );
       plan.run();
       for (const [i, y] of ys.entries()) {

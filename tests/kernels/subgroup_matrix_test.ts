@@ -167,7 +167,7 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
   } as unknown as GPUAdapterInfo);
   assertEquals(shapes, [{ rows: 16, columns: 8, depth: 16 }]);
   assertEquals(subgroupMatrixShapes({} as GPUAdapterInfo), []);
-  const like = (facts: object) => ({ subgroupMatrices: shapes, subgroupSize: 32, has: () => true, ...facts }) as unknown as Gpu;
+  const like = (facts: object) => ({ subgroupMatrices: shapes, subgroupSize: 32, precision: "f16", has: () => true, ...facts }) as unknown as Gpu;
   assertEquals([takesSubgroupMatrices(like({}), "bf16"), takesSubgroupMatrices(like({}), "int4")], [true, true]);
   assertEquals(takesSubgroupMatrices(like({}), "f32"), false);
   assertEquals(takesSubgroupMatrices(like({ subgroupSize: 0 }), "bf16"), false);
@@ -177,7 +177,7 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
   if (gpu.subgroupMatrices.length === 0) {
     using plan = new Plan(gpu);
     const weight = firstRows(asMatrix(plan.persistent([8, 8])), 8);
-    assertThrows(() => linear(plan, { x: plan.scratch([8, 8]), weight, variant: "subgroup_matrix" }), Error, "has no subgroup matrices");
+    assertThrows(() => linear(plan, { x: plan.scratch([8, 8]), weight, kernel: { variant: "subgroup_matrix" } }), Error, "has no subgroup matrices");
   }
   await Promise.resolve();
 });

@@ -1,0 +1,56 @@
+/** Activations as f16 rows with a power of two each, for products that take f16 factors. Letters: M rows, K their length. */
+import { grid1d } from "../grid.ts";
+import type { Plan } from "../plan.ts";
+import type { Tensor } from "../tensor.ts";
+import halfRowsCode from "./half_rows.wgsl" with { type: "text" };
+
+/** Rows in f16, and what undoes their scales. */
+export interface HalfRows {
+  /** (M, K filled up with zeros) f16 */
+  readonly half: Tensor;
+  /** (M) f32 */
+  readonly rowScales: Tensor;
+}
+
+/** Arguments of {@linkcode halfRows}. */
+export interface HalfRowsArgs {
+  /** (M, K) f32 */
+  x: Tensor;
+  /** M */
+  rows: number;
+  /** K, a multiple of 4 */
+  depth: number;
+  /** The rows' length becomes a multiple of this. */
+  tileDepth: number;
+  /** The largest number of a row gets between 2^peak and 2^(peak + 1). */
+  peak: number;
+}
+
+/** The rows that a plan's last step used. */
+const latest = new WeakMap<Plan, HalfRows & { key: string; x: Tensor; length: number }>();
+
+/** Rows in f16. Products of the same rows that follow each other share them: see {@linkcode keepHalfRows}. */
+export function halfRows(plan: Plan, args: HalfRowsArgs): HalfRows {
+  const { x, rows, depth, tileDepth, peak } = args;
+  const known = latest.get(plan);
+  if (known && known.x === x && known.length === plan.length && known.key === keyOf(args)) return known;
+  const padded = Math.ceil(depth / tileDepth) * tileDepth;
+  const half = plan.scratch([rows, padded], { dtype: "f16", label: "f16 rows" });
+  const rowScales = plan.scratch([rows], { label: "row scales" });
+  plan.dispatch({ label: "linear f16 rows", code: halfRowsCode, constants: { PEAK: peak } }, {
+    tensors: { x, y: half, row_scales: rowScales },
+    params: { rows, quads: depth / 4, padded: padded / 4 },
+    workgroups: grid1d(rows, 1),
+  });
+  return { half, rowScales };
+}
+
+/** Lets the plan's next step have the same rows: nothing has changed them since. */
+export function keepHalfRows(plan: Plan, args: HalfRowsArgs & HalfRows): void {
+  const { x, half, rowScales } = args;
+  latest.set(plan, { half, rowScales, x, key: keyOf(args), length: plan.length });
+}
+
+function keyOf({ rows, depth, tileDepth, peak }: HalfRowsArgs): string {
+  return [rows, depth, tileDepth, peak].join();
+}

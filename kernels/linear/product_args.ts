@@ -1,0 +1,24 @@
+/** A matrix product as its kernels take it. Letters and forms as in `product_wgsl.ts`. */
+import type { Tensor } from "../tensor.ts";
+import type { Epilogue } from "./product_wgsl.ts";
+import type { WeightType } from "./weight_types.ts";
+
+/** M rows, N columns, K depth. */
+export interface ProductArgs {
+  /** M */
+  rows: number;
+  /** N; in the form `columns` a multiple of 4 */
+  columns: number;
+  /** K, a multiple of 4 */
+  depth: number;
+  /** `a` (M, K) f32, weights `w` (and `scales`), the result `y`, and what the epilogue adds: `bias`, `residual` */
+  tensors: Readonly<Record<string, Tensor>>;
+  /** Number type of the weights. */
+  dtype: WeightType;
+  /** What is added. */
+  epilogue: Epilogue;
+  /** Numbers from row to row of `y`. */
+  rowStride: number;
+  /** Column of `y` that the first one goes to. */
+  firstColumn: number;
+}

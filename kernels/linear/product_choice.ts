@@ -1,0 +1,87 @@
+/** Which kernel computes a product: what was measured on the adapter where it was, otherwise a rule of thumb. */
+import type { Gpu } from "../gpu.ts";
+import type { Form } from "./product_wgsl.ts";
+import { takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
+import { takesHalf } from "./takes_half.ts";
+import type { ProductTile } from "./tile_product_wgsl.ts";
+import type { WeightType } from "./weight_types.ts";
+
+/** Kinds of kernels. */
+export type ProductVariant = "subgroup_matrix" | "subgroup" | "tiled" | "vector" | "plain";
+
+/** A kernel with its sizes. */
+export interface ProductKernel {
+  /** Kind. */
+  readonly variant: ProductVariant;
+  /** Tile of the variant `tiled`. */
+  readonly tile?: ProductTile;
+  /** Parts of the summed dimension of the variant `tiled`, computed side by side and added; 1 when left out. */
+  readonly splits?: number;
+}
+
+/** A product's sizes. */
+export interface ProductShape {
+  /** M */
+  readonly rows: number;
+  /** N */
+  readonly columns: number;
+  /** K */
+  readonly depth: number;
+  /** Number type of the weights. */
+  readonly dtype: WeightType;
+}
+
+/** Rows up to which a product is computed as so many vector times matrix products. */
+const VECTOR_ROWS = 4;
+
+/** Workgroups that keep a large GPU busy. */
+const BUSY = 192;
+
+/** The kernel for a product. */
+export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel {
+  const { rows, columns, depth, dtype } = shape;
+  if (depth % 4 || (form === "columns" && columns % 4)) return { variant: "plain" };
+  if (form === "rows" && rows <= VECTOR_ROWS) return { variant: "vector" };
+  const measured = gpu.productKernels.get(productKey(form, shape));
+  if (measured) return measured;
+  if (takesSubgroupMatrices(gpu, dtype)) return { variant: "subgroup_matrix" };
+  if (gpu.software && gpu.subgroupSize === 8) return { variant: "subgroup" };
+  return tileKernel(shape, { half: takesHalf(gpu, dtype) });
+}
+
+/** Large tiles where they keep the GPU busy; otherwise small ones, and the summed dimension cut until they do. */
+function tileKernel({ rows, columns, depth }: ProductShape, { half }: { half: boolean }): ProductKernel {
+  const tiles = (side: number) => Math.ceil(rows / side) * Math.ceil(columns / side);
+  if (rows > 64 && tiles(128) >= BUSY) return { variant: "tiled", tile: { side: 128, half } };
+  const splits = Math.max(1, Math.min(8, Math.floor(BUSY / tiles(64)), Math.floor(depth / 512)));
+  return { variant: "tiled", tile: { side: 64, half }, splits };
+}
+
+/** Every kernel that might be the fastest for a product on this adapter. */
+export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel[] {
+  const chosen = productKernel(gpu, form, shape);
+  if (chosen.variant === "plain" || chosen.variant === "vector") return [chosen];
+  const tiles = [false, ...(takesHalf(gpu, shape.dtype) ? [true] : [])].flatMap((half) =>
+    ([64, 128] as const).flatMap((side) =>
+      [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256)
+        .map((splits): ProductKernel => ({ variant: "tiled", tile: { side, half }, splits }))
+    )
+  );
+  const others: ProductKernel[] = [
+    ...(takesSubgroupMatrices(gpu, shape.dtype) ? [{ variant: "subgroup_matrix" as const }] : []),
+    ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
+  ];
+  return [...others, ...tiles];
+}
+
+/** Name of a product among those that were measured: rows count in steps, since plans round them. */
+export function productKey(form: Form, { rows, columns, depth, dtype }: ProductShape): string {
+  return `${form} ${dtype} ${rowStep(rows)}x${columns}x${depth}`;
+}
+
+/** The number of rows that stands for `rows` in measurements: the next power of two, or three quarters of it. */
+export function rowStep(rows: number): number {
+  const least = Math.max(rows, 8);
+  const power = 2 ** Math.ceil(Math.log2(least));
+  return least <= 0.75 * power ? 0.75 * power : power;
+}

@@ -1,0 +1,61 @@
+/** What `deno task bench tune` measured: the fastest kernels of this adapter, kept in a file and used by later runs. */
+import { join } from "@std/path";
+import { z } from "zod";
+import type { Gpu } from "../kernels/gpu.ts";
+import type { ProductKernel } from "../kernels/linear/product_choice.ts";
+import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
+import { MaspError } from "./errors.ts";
+import { readJson } from "./read_json.ts";
+
+const kernelSchema = z.strictObject({
+  variant: z.enum(["subgroup_matrix", "subgroup", "tiled"]),
+  tile: z.strictObject({ side: z.union([z.literal(64), z.literal(128)]), half: z.boolean() }).optional(),
+  splits: z.int().min(1).max(64).optional(),
+}).refine(({ variant, tile }) => (variant === "tiled") === (tile !== undefined), {
+  error: "a tile has to be given for the variant tiled alone",
+});
+
+const tuningSchema = z.strictObject({ adapter: z.string(), products: z.record(z.string(), kernelSchema) });
+
+/** Where the measurements of an adapter are kept. */
+export function tuningPath(adapter: string, dir = "outputs/tuning"): string {
+  return join(dir, `${adapter.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}.json`);
+}
+
+/**
+ * Writes measurements, added to those that are there.
+ *
+ * @param products kernels by `productKey`
+ * @returns the file
+ */
+export async function saveTuning(gpu: Gpu, products: ReadonlyMap<string, ProductKernel>, dir?: string): Promise<string> {
+  const path = tuningPath(gpu.name, dir);
+  const all = new Map([...await readTuning(gpu.name, dir) ?? [], ...products]);
+  await writeFileAtomic(path, `${JSON.stringify({ adapter: gpu.name, products: Object.fromEntries(all) }, null, 2)}\n`);
+  return path;
+}
+
+/**
+ * Lets a GPU use what was measured on it, if anything was.
+ *
+ * @returns how many products have a measured kernel
+ * @throws {MaspError} when the file is no such file
+ */
+export async function useTuning(gpu: Gpu, dir?: string): Promise<number> {
+  const products = await readTuning(gpu.name, dir);
+  for (const [key, kernel] of products ?? []) gpu.productKernels.set(key, kernel);
+  return products?.size ?? 0;
+}
+
+async function readTuning(adapter: string, dir?: string): Promise<Map<string, ProductKernel> | undefined> {
+  const path = tuningPath(adapter, dir);
+  if (!await Deno.stat(path).then(() => true, () => false)) return undefined;
+  const result = tuningSchema.safeParse(await readJson(path));
+  if (!result.success) {
+    throw new MaspError(
+      `"${path}" holds no measurements of kernels:\n${z.prettifyError(result.error)}\nRemove it, then run deno task bench tune`,
+    );
+  }
+  if (result.data.adapter !== adapter) return undefined;
+  return new Map(Object.entries(result.data.products));
+}

@@ -1,0 +1,100 @@
+/** Measures every kernel that a product of a model might use on this adapter, and keeps the fastest. */
+import type { Gpu } from "../../kernels/gpu.ts";
+import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
+import { destroyMatrix, type Matrix } from "../../kernels/linear/matrix.ts";
+import { productCandidates, type ProductKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
+import type { Form } from "../../kernels/linear/product_wgsl.ts";
+import type { WeightType } from "../../kernels/linear/weight_types.ts";
+import { Plan } from "../../kernels/plan.ts";
+import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
+import { saveTuning } from "../../pipeline/tuning.ts";
+import { randomFloats } from "../kernels/support.ts";
+import { randomMatrix } from "./products.ts";
+import { median } from "./support.ts";
+
+/** Options of {@linkcode benchTune}. */
+export interface BenchTuneOptions {
+  /** The model's sizes. */
+  config: Qwen2VlConfig;
+  /** Number type of its weights. */
+  dtype: WeightType;
+  /** Rows that are measured; each stands for all up to it from the one before. */
+  rows: readonly number[];
+  /** Times that each kernel is measured. */
+  repeats: number;
+}
+
+/** Shapes (N, K) of the model's matrices. */
+function matrixShapes({ text, vision }: Qwen2VlConfig): [number, number][] {
+  const heads = text.heads * text.headDim;
+  const keyValue = 2 * text.kvHeads * text.headDim;
+  const merged = 4 * vision.hidden;
+  const shapes: [number, number][] = [
+    [heads, text.hidden],
+    [keyValue, text.hidden],
+    [text.hidden, heads],
+    [2 * text.intermediate, text.hidden],
+    [text.hidden, text.intermediate],
+    [3 * vision.hidden, vision.hidden],
+    [vision.hidden, vision.hidden],
+    [vision.intermediate, vision.hidden],
+    [vision.hidden, vision.intermediate],
+    [merged, merged],
+    [text.hidden, merged],
+  ];
+  return [...new Map(shapes.map((shape) => [shape.join(), shape])).values()];
+}
+
+/** Measures, prints a row for each product, and writes what `tasks/` reads when it opens the GPU. */
+export async function benchTune(gpu: Gpu, { config, dtype, rows, repeats }: BenchTuneOptions): Promise<void> {
+  const best = new Map<string, ProductKernel>();
+  console.log("| product | rule of thumb | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
+  for (const shape of matrixShapes(config)) {
+    const matrix = randomMatrix(gpu, shape, dtype);
+    for (const form of ["rows", "columns"] as const) {
+      for (const count of new Set(rows.map(rowStep))) {
+        const [columns, depth] = form === "rows" ? shape : [shape[1], shape[0]];
+        const sizes = { rows: count, columns, depth, dtype };
+        const times: { kernel: ProductKernel; milliseconds: number }[] = [];
+        for (const kernel of productCandidates(gpu, form, sizes)) {
+          times.push({ kernel, milliseconds: await measure(gpu, { form, matrix, rows: count, kernel, repeats }) });
+        }
+        const fastest = times.reduce((a, b) => b.milliseconds < a.milliseconds ? b : a);
+        const [first] = times;
+        if (times.length > 1) best.set(productKey(form, sizes), fastest.kernel);
+        const rate = 2 * count * columns * depth / fastest.milliseconds / 1e9;
+        const gain = first.milliseconds / fastest.milliseconds;
+        console.log(
+          `| ${productKey(form, sizes)} | ${nameOf(first.kernel)} | ${nameOf(fastest.kernel)} | ${rate.toFixed(2)} | ${gain.toFixed(2)} |`,
+        );
+      }
+    }
+    destroyMatrix(gpu, matrix);
+  }
+  console.log(`\nWritten: ${await saveTuning(gpu, best)}`);
+}
+
+/** A kernel in a few words. */
+function nameOf({ variant, tile, splits = 1 }: ProductKernel): string {
+  if (!tile) return variant.replace("_", " ");
+  return `tile ${tile.side} ${tile.half ? "f16" : "f32"}${splits > 1 ? ` / ${splits}` : ""}`;
+}
+
+/** Milliseconds of one product by time stamps; the median. */
+async function measure(
+  gpu: Gpu,
+  args: { form: Form; matrix: Matrix; rows: number; kernel: ProductKernel; repeats: number },
+): Promise<number> {
+  const { form, matrix, rows, kernel, repeats } = args;
+  using plan = new Plan(gpu, "tune");
+  const width = form === "rows" ? matrix.columns : matrix.rows;
+  const x = plan.persistent([rows, width], { data: randomFloats(rows * width, 1) });
+  if (form === "rows") linear(plan, { x, weight: matrix, kernel, out: plan.persistent([rows, matrix.rows]) });
+  else linearInputGradient(plan, { dy: x, weight: matrix, kernel, out: plan.persistent([rows, matrix.columns]) });
+  const times: number[] = [];
+  for (let i = 0; i <= repeats; i++) {
+    const entries = await plan.profile();
+    if (i > 0) times.push(entries.reduce((sum, { milliseconds }) => sum + milliseconds, 0)); // the first warms up
+  }
+  return median(times);
+}

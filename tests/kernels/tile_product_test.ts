@@ -1,0 +1,84 @@
+import { assertEquals, assertLess } from "@std/assert";
+import { linear, linearInputGradient, type ProductKernel } from "../../kernels/linear/linear.ts";
+import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
+import { productCandidates, productKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
+import { destroyMatrix } from "../../kernels/linear/matrix.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { requestGpu } from "../../kernels/gpu.ts";
+import { gpuTest, randomFloats, relativeError } from "./support.ts";
+import { randomMatrix } from "./weights_support.ts";
+
+const KERNELS: ProductKernel[] = [64, 128].flatMap((side) =>
+  [false, true].flatMap((half) =>
+    [1, 3].map((splits): ProductKernel => ({ variant: "tiled", tile: { side: side as 64 | 128, half }, splits }))
+  )
+);
+
+/** f16 has 11 bits: each factor is off by up to 2⁻¹², and so is each sum over a tile's depth. */
+const tolerance = ({ tile }: ProductKernel) => tile!.half ? 2e-3 : 1e-6;
+
+for (const dtype of ["bf16", "f16", "int8"] as const) {
+  gpuTest(`tiled products of ${dtype} weights: forward and input gradient, whole and split, in f32 and f16`, async (gpu) => {
+    for (const [rows, inputs, outputs] of [[5, 12, 20], [131, 200, 136]]) {
+      const x = randomFloats(rows * inputs, 1);
+      const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 2, dtype });
+      const bias = randomFloats(outputs, 3);
+      const residual = randomFloats(rows * outputs, 4);
+      const dy = randomFloats(rows * outputs, 5);
+      const expected = linearReference(x, values, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
+      const { dx } = linearBackwardReference(dy, { x, weight: values, rows, inputs, outputs });
+      using plan = new Plan(gpu);
+      const given = { x: plan.persistent([rows, inputs], { data: x }), dy: plan.persistent([rows, outputs], { data: dy }) };
+      const added = { bias: plan.persistent([outputs], { data: bias }), residual: plan.persistent([rows, outputs], { data: residual }) };
+      const results = KERNELS.map((kernel) => ({
+        kernel,
+        y: linear(plan, { x: given.x, weight, ...added, kernel, out: plan.persistent([rows, outputs]) }),
+        dx: linearInputGradient(plan, { dy: given.dy, weight, kernel, out: plan.persistent([rows, inputs]) }),
+      }));
+      plan.run();
+      for (const result of results) {
+        const what = `${JSON.stringify(result.kernel)} (${rows}, ${inputs}, ${outputs})`;
+        assertLess(relativeError(await gpu.readFloats(result.y), expected), tolerance(result.kernel), what);
+        assertLess(relativeError(await gpu.readFloats(result.dx), dx), tolerance(result.kernel), what);
+      }
+      destroyMatrix(gpu, weight);
+    }
+  });
+}
+
+gpuTest("f16 products keep rows of any size: 1e6, 1e-6 and 0 in one matrix", async (gpu) => {
+  const [rows, inputs, outputs] = [6, 64, 12];
+  const sizes = [1e6, 1e-6, 1, 0, 1e30, 1e-30];
+  const x = randomFloats(rows * inputs, 1).map((value, i) => value * sizes[Math.floor(i / inputs)]);
+  const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 2, dtype: "bf16" });
+  using plan = new Plan(gpu);
+  const kernel: ProductKernel = { variant: "tiled", tile: { side: 64, half: true } };
+  const y = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight, kernel, out: plan.persistent([rows, outputs]) });
+  plan.run();
+  const actual = await gpu.readFloats(y);
+  const expected = linearReference(x, values, { rows, inputs, outputs });
+  for (let row = 0; row < rows; row++) {
+    const [a, e] = [actual, expected].map((all) => all.slice(row * outputs, (row + 1) * outputs));
+    assertLess(relativeError(a, e), 2e-3, `row of ${sizes[row]}`);
+  }
+  destroyMatrix(gpu, weight);
+});
+
+Deno.test("products are computed as they were measured; every candidate is right for its product; f32 stays f32", async () => {
+  await using gpu = await requestGpu({ precision: "f16" });
+  const shape = { rows: 300, columns: 1024, depth: 2048, dtype: "bf16" } as const;
+  const candidates = productCandidates(gpu, "rows", shape);
+  assertEquals(new Set(candidates.map((kernel) => JSON.stringify(kernel))).size, candidates.length);
+  const measured = candidates.at(-1)!;
+  gpu.productKernels.set(productKey("rows", shape), measured);
+  assertEquals(productKernel(gpu, "rows", { ...shape, rows: 260 }), measured);
+  assertEquals(productKernel(gpu, "columns", shape).variant === measured.variant, false);
+  assertEquals(productKernel(gpu, "rows", { ...shape, rows: 1 }), { variant: "vector" });
+  assertEquals(productKernel(gpu, "rows", { ...shape, depth: 2046 }), { variant: "plain" });
+  const halves = (dtype: "bf16" | "f32") => productCandidates(gpu, "rows", { ...shape, dtype }).filter(({ tile }) => tile?.half).length;
+  assertEquals([halves("bf16") > 0, halves("f32")], [true, 0]);
+});
+
+Deno.test("rowStep: powers of two and three quarters of them, never below the rows", () => {
+  assertEquals([1, 8, 9, 12, 13, 25, 96, 97, 1024, 1025].map(rowStep), [8, 8, 12, 12, 16, 32, 96, 128, 1024, 1536]);
+});
