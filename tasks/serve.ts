@@ -16,7 +16,7 @@ import { numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices } from "./run_hooks.ts";
 
 /** Pictures of the test data that the page offers. */
-const EXAMPLES = 8;
+const EXAMPLES = 9;
 
 await runCommand({
   name: "serve",

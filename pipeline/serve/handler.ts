@@ -117,15 +117,15 @@ export class PageHandler {
   }
 
   async #predict(request: Request, options: { maps: boolean }): Promise<Response> {
-    const upload = await readUpload(request, this.#limits);
-    const { signal } = request;
-    const job = () => this.#read(upload, options);
-    if (!request.headers.get("Accept")?.includes("application/x-ndjson")) return json((await this.#queue.add(job, { signal })).reading);
+    const read = async (onPosition?: (ahead: number) => void) => {
+      const upload = await readUpload(request, this.#limits);
+      const { bytes: _, ...picture } = upload;
+      return { picture, ...await this.#queue.add(() => this.#read(upload, options), { signal: request.signal, onPosition }) };
+    };
+    if (!request.headers.get("Accept")?.includes("application/x-ndjson")) return json((await read()).reading);
     return eventStream<PredictEvent>(async (send) => {
-      const onPosition = (ahead: number) => send(ahead ? { event: "waiting", ahead } : { event: "reading" });
       try {
-        const { bytes: _, ...picture } = upload;
-        send({ event: "done", picture, ...await this.#queue.add(job, { signal, onPosition }) });
+        send({ event: "done", ...await read((ahead) => send(ahead ? { event: "waiting", ahead } : { event: "reading" })) });
       } catch (error) {
         const { message, status } = this.#told(error);
         send({ event: "failed", error: message, status });

@@ -42,7 +42,7 @@ export async function readUpload(request: Request, limits: UploadLimits = UPLOAD
   if (bytes.length === 0) throw new HttpError(400, "The file is empty; send the picture's bytes as the body");
   const type = pictureType(bytes);
   if (!type) {
-    const kinds = Object.keys(MEDIA_TYPES).join(", ");
+    const kinds = new Intl.ListFormat("en", { type: "disjunction" }).format(Object.keys(MEDIA_TYPES));
     throw new HttpError(415, `This file is no picture that can be read: it looks like ${describeFile(bytes)}. Expected ${kinds}.`);
   }
   const { width, height } = await sizeOf(bytes, type);

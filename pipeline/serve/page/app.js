@@ -30,7 +30,8 @@ function start() {
     byId("reading").hidden = false;
     stage.show(entry);
     stage.progress(entry.state === "busy" ? entry.progress : undefined);
-    cards.show(entry);
+    if (entry.state === "busy") cards.showBusy(about.views, entry.preview);
+    else cards.show(entry);
     if (entry.state === "busy") showBusy(about.categories);
     else if (entry.state === "failed") showFailure(entry);
     else showAnswer(entry);
@@ -91,7 +92,7 @@ function describe() {
       element("div", {}, element("dt", {}, name), element("dd", { title: name === "Adapter" ? gpu : value }, value))
     ),
   );
-  const kinds = `${limits.types.slice(0, -1).join(", ")} or ${limits.types.at(-1)}`;
+  const kinds = new Intl.ListFormat("en", { type: "disjunction" }).format(limits.types);
   byId("limits").textContent = `${kinds}, up to ${limits.bytes / 1e6} MB and ${limits.pixels / 1e6} megapixels.`;
   byId("curl").textContent = `curl --data-binary @picture.jpg ${location.origin}/api/predict`;
 }

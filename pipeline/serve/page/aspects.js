@@ -15,6 +15,18 @@ export class AspectCards {
     stage.onPlain = () => this.#choose(undefined);
   }
 
+  /** Shows cards that wait for their maps. @param {string[]} views */
+  showBusy(views, preview) {
+    byId("aspects-section").hidden = views.length === 0;
+    this.#cards = [];
+    const cards = views.map((view) => {
+      const frame = element("div", { class: "frame mapped" }, ...preview ? [element("img", { src: preview, alt: "" })] : []);
+      const well = element("div", { class: "well" }, frame);
+      return element("article", { class: "card waiting" }, well, element("h3", {}, title(view)), element("p", { class: "words" }, "…"));
+    });
+    byId("cards").replaceChildren(...cards);
+  }
+
   /** Shows an entry's aspects; takes the cards away when it has none. */
   show({ reading, preview }) {
     const maps = reading?.maps ?? [];
@@ -31,7 +43,7 @@ export class AspectCards {
       current = shown(map, query);
       drawMap(canvas, current, this.#table);
       const { place, share } = strongest(current);
-      note.textContent = `Strongest at the ${place}: ${percent(share)}`;
+      note.textContent = `Peak ${percent(share)}, ${place}`;
     };
     const button = element(
       "button",
@@ -102,6 +114,6 @@ export class AspectCards {
 
 /** A query's map, or the mean's. */
 function shown({ view, rows, columns, mean, queries }, query) {
-  const of = query === undefined ? `mean of ${queries.length} queries` : `query ${query + 1} of ${queries.length}`;
-  return { label: `${title(view)}, ${of}`, rows, columns, weights: query === undefined ? mean : queries[query] };
+  const of = query === undefined ? "mean" : `query ${query + 1}`;
+  return { label: `${title(view)} · ${of}`, rows, columns, weights: query === undefined ? mean : queries[query] };
 }

@@ -26,8 +26,8 @@ export function element(tag, properties = {}, ...children) {
 /** 0.7345 → "73 %"; shares below a tenth of a percent are "< 0.1 %". */
 export function percent(share) {
   const value = 100 * share;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} %`;
+  if (value > 0 && value < 0.1) return "<\u20090.1\u202f%";
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)}\u202f%`;
 }
 
 /** "facial_expression" → "Facial expression" */

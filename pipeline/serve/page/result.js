@@ -3,13 +3,10 @@ import { byId, element, percent } from "./dom.js";
 
 /** Shows bars without values while a picture is read. @param {string[]} categories */
 export function showBusy(categories) {
+  const emotion = element("p", { class: "emotion" }, "…");
+  const about = element("p", { class: "about" }, "\u00a0");
   byId("answer").replaceChildren(
-    element(
-      "div",
-      { class: "busy", "aria-hidden": "true" },
-      element("p", { class: "emotion" }, "…"),
-      bars(categories.map((name) => [name])),
-    ),
+    element("div", { class: "busy", "aria-hidden": "true" }, emotion, about, bars(categories.map((name) => [name]))),
   );
 }
 
@@ -28,7 +25,7 @@ export function showAnswer({ reading, label, milliseconds }) {
     element("p", { class: "emotion" }, emotion),
     element("p", { class: "about" }, parts.join(" · ")),
     bars(Object.entries(scores)),
-    notes({ emotion, words, label }),
+    ...notes({ emotion, words, label }),
   );
 }
 
@@ -68,5 +65,5 @@ function notes({ emotion, words, label }) {
     const mark = element("span", { class: right ? "mark right" : "mark wrong", "aria-hidden": "true" }, right ? "✓" : "✗");
     lines.push(element("p", {}, mark, ` The data set says ${label}.`));
   }
-  return lines.length ? element("div", { class: "notes" }, ...lines) : undefined;
+  return lines.length ? [element("div", { class: "notes" }, ...lines)] : [];
 }
