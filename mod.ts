@@ -32,6 +32,7 @@
  * @module
  */
 export { Gpu, type GpuCounters, GpuError, requestGpu, type RequestGpuOptions } from "./kernels/gpu.ts";
+export { openDawn, type OpenDawnOptions } from "./kernels/dawn/dawn.ts";
 export type { ScratchPool } from "./kernels/arena.ts";
 export type { Kernel, KernelSource } from "./kernels/kernel.ts";
 export type { Matrix } from "./kernels/linear/matrix.ts";
@@ -70,6 +71,7 @@ export { checkGolden, type CheckGoldenOptions, type GoldenRow } from "./pipeline
 export type { Lifetime } from "./kernels/arena.ts";
 export type { CrossAttentionParameters } from "./kernels/cross_attention/cross_attention.ts";
 export type { KernelBinding } from "./kernels/kernel.ts";
+export type { SubgroupMatrixShape } from "./kernels/subgroup_matrix.ts";
 export type { MatrixBlock, WeightType } from "./kernels/linear/matrix.ts";
 export type { AspectAccuracyOptions } from "./pipeline/aspects/aspect_accuracy.ts";
 export type { AspectSizes, FlatParameters } from "./pipeline/aspects/aspect_modules.ts";
