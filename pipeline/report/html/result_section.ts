@@ -1,0 +1,87 @@
+/** Accuracy first: what was trained beside the base model, and whether the difference is more than chance. */
+import { calibration } from "../calibration.ts";
+import { intervalChart, type IntervalRow } from "../charts/interval_chart.ts";
+import { percent } from "../markdown.ts";
+import { type PairedDifference, pairedDifference } from "../paired_difference.ts";
+import type { EvaluationPart, RunFolder } from "../run_folder.ts";
+import { chartFigure } from "./figure.ts";
+import { type Html, html } from "./html.ts";
+
+/** The section of one run; nothing without an evaluation. */
+export async function resultSection(run: RunFolder, id: string): Promise<Html | undefined> {
+  const [main, ...others] = run.evaluations;
+  if (!main) return undefined;
+  const { metrics, predictions } = main.report;
+  const base = others.find(({ baseline }) => baseline);
+  const difference = base && differenceOf(base, main);
+  const reliability = calibration(predictions);
+  const chart = intervalChart(run.evaluations.map(accuracyRow), { title: "Accuracy", axis: "right answers" });
+  return html`<section id="${id}">
+<h2>Result</h2>
+<div class="stats">
+${stat(methodName(main), percent(metrics.accuracy.value), { note: intervalText(metrics.accuracy.interval), main: true })}
+${
+    base &&
+    stat(methodName(base), percent(base.report.metrics.accuracy.value), { note: intervalText(base.report.metrics.accuracy.interval) })
+  }
+${
+    difference &&
+    stat("Difference", pointsText(difference.difference), {
+      note: `${pointsText(difference.interval[0])} to ${pointsText(difference.interval[1])}`,
+    })
+  }
+${stat("Macro F1", metrics.macroF1.toFixed(3), { note: `weighted ${metrics.weightedF1.toFixed(3)}` })}
+${reliability && stat("Calibration error", percent(reliability.ece), { note: `mean probability ${percent(reliability.confidence)}` })}
+${stat("Pictures", String(metrics.total), { note: `${metrics.classes.filter(({ support }) => support > 0).length} categories` })}
+</div>
+${difference && html`<p class="verdict">${differenceText(difference, { first: methodName(base), second: methodName(main) })}</p>`}
+${run.evaluations.length > 1 && await chartFigure(chart, { note: "Bars are 95 % intervals (Wilson)." })}
+</section>`;
+}
+
+/** One line of an accuracy chart. */
+export function accuracyRow(evaluation: EvaluationPart): IntervalRow {
+  return { name: methodName(evaluation), share: evaluation.report.metrics.accuracy, colour: evaluation.baseline ? "plain" : "accent" };
+}
+
+/** A method as it is shown. */
+export function methodName({ method, folder, baseline }: EvaluationPart): string {
+  const name = baseline && /zero-shot/.test(method) ? "Base model" : method.charAt(0).toUpperCase() + method.slice(1);
+  return folder === "" || ["eval", "baseline"].includes(folder) ? name : `${name} (${folder})`;
+}
+
+/** Two evaluations of the same pictures. */
+export function differenceOf(first: EvaluationPart, second: EvaluationPart): PairedDifference | undefined {
+  const rights = ({ report }: EvaluationPart) => new Map(report.predictions.map(({ image, correct }) => [image, correct]));
+  return pairedDifference(rights(first), rights(second));
+}
+
+/** What a difference means, in a sentence or two. */
+export function differenceText(difference: PairedDifference, names: { first: string; second: string }): string {
+  const { total, gained, lost, interval: [low, high], p } = difference;
+  const verdict = low > 0
+    ? `${names.second} is better than ${names.first} by more than chance`
+    : high < 0
+    ? `${names.first} is better than ${names.second} by more than chance`
+    : `No clear difference between ${names.second} and ${names.first}: the interval of the difference contains 0`;
+  return `${verdict}. Of ${total} pictures, ${gained} are right with ${names.second} alone and ${lost} with ${names.first} alone ` +
+    `(exact McNemar test: p = ${p < 0.001 ? "< 0.001" : p.toFixed(3)}; interval by paired bootstrap, 95 %).`.replace("= <", "<");
+}
+
+/** A difference of shares in percentage points, with its sign. */
+export function pointsText(difference: number): string {
+  const points = (100 * Math.abs(difference)).toFixed(1);
+  return `${difference < 0 && points !== "0.0" ? "−" : "+"}${points} pts`;
+}
+
+/** An interval of shares. */
+export function intervalText([low, high]: readonly [number, number]): string {
+  return `${(100 * low).toFixed(1)} to ${percent(high)}`;
+}
+
+function stat(name: string, value: string, options: { note?: string; main?: boolean }): Html {
+  const { note, main } = options;
+  return html`<div class="stat${main && " main"}"><span>${name}</span><strong>${value}</strong>${
+    note && html`<small>${note}</small>`
+  }</div>`;
+}
