@@ -33,6 +33,13 @@ Deno.test("openDawn: where the package is missing, the message says how to get i
   assertEquals(error.message.includes("deno task install-dawn"), true, error.message);
 });
 
+Deno.test("Dawn's package stands in no list of the project's packages, or everybody would download it", async () => {
+  for (const file of ["deno.json", "deno.lock"]) {
+    const text = await Deno.readTextFile(new URL(`../../${file}`, import.meta.url));
+    assertEquals(text.match(/(npm:|")webgpu@[^"]*/g), null, file);
+  }
+});
+
 Deno.test("requestGpu: implementations that list subgroups get the directives before shaders with subgroup operations, others do not", async () => {
   const listing = await implementation(["subgroups"]);
   await using gpu = await requestGpu({ gpu: listing.gpu });
