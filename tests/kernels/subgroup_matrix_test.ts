@@ -41,8 +41,8 @@ interface Case {
   tile?: Tile;
 }
 
-/** The product by emulated matrices. */
-async function emulated(gpu: Gpu, form: Form, options: Case): Promise<Float32Array> {
+/** The product by emulated matrices, or by the adapter's own. */
+async function emulated(gpu: Gpu, form: Form, options: Case & { own?: boolean }): Promise<Float32Array> {
   const { rows, weight, dtype, tensors, before, shape = SMALL.shape, tile = SMALL.tile } = options;
   const [columns, depth] = form === "rows" ? [weight.rows, weight.columns] : [weight.columns, weight.rows];
   using plan = new Plan(gpu);
@@ -53,7 +53,8 @@ async function emulated(gpu: Gpu, form: Form, options: Case): Promise<Float32Arr
     ) => [name, plan.persistent(name === "bias" ? [columns] : [rows, data.length / rows], { data })]),
   );
   subgroupMatrixProduct(plan, form, {
-    ...{ rows, columns, depth, dtype, shape, tile, lanes: LANES, primitives: EMULATED_MATRICES, rowStride: columns, firstColumn: 0 },
+    ...{ rows, columns, depth, dtype, rowStride: columns, firstColumn: 0 },
+    ...(options.own ? {} : { shape, tile, lanes: LANES, primitives: EMULATED_MATRICES }),
     tensors: { ...given, ...weightTensors(weight.blocks[0]), y },
     epilogue: { bias: !!tensors.bias, residual: !!tensors.residual, accumulate: !!before },
   });
@@ -74,10 +75,18 @@ for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       const expected = linearReference(roundedRows(x, inputs), w, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
       const what = `(${rows}, ${inputs}, ${outputs})`;
       assertLess(relativeError(y, expected), 2e-6, what);
+      if (takesSubgroupMatrices(gpu, dtype)) {
+        const own = await emulated(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual }, own: true });
+        assertLess(relativeError(own, expected), 2e-6, `the adapter's own ${what}`);
+      }
       const before = randomFloats(rows * inputs, 6);
       const dx = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before });
       const expectedDx = linearBackwardReference(roundedRows(dy, outputs), { x, weight: w, rows, inputs, outputs }).dx;
       assertLess(relativeError(dx, expectedDx.map((v, i) => v + before[i])), 2e-6, `backward ${what}`);
+      if (takesSubgroupMatrices(gpu, dtype)) {
+        const own = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before, own: true });
+        assertLess(relativeError(own, expectedDx.map((v, i) => v + before[i])), 2e-6, `the adapter's own backward ${what}`);
+      }
       const exact = linearReference(x, values, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
       assertLess(relativeError(y, exact), 5e-4, `unrounded ${what}`);
       destroyMatrix(gpu, weight);
@@ -167,9 +176,11 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
   } as unknown as GPUAdapterInfo);
   assertEquals(shapes, [{ rows: 16, columns: 8, depth: 16 }]);
   assertEquals(subgroupMatrixShapes({} as GPUAdapterInfo), []);
-  const like = (facts: object) => ({ subgroupMatrices: shapes, subgroupSize: 32, precision: "f16", has: () => true, ...facts }) as unknown as Gpu;
+  const like = (facts: object) =>
+    ({ subgroupMatrices: shapes, subgroupSize: 32, precision: "f16", has: () => true, ...facts }) as unknown as Gpu;
   assertEquals([takesSubgroupMatrices(like({}), "bf16"), takesSubgroupMatrices(like({}), "int4")], [true, true]);
   assertEquals(takesSubgroupMatrices(like({}), "f32"), false);
+  assertEquals(takesSubgroupMatrices(like({ precision: "f32" }), "bf16"), false);
   assertEquals(takesSubgroupMatrices(like({ subgroupSize: 0 }), "bf16"), false);
   assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [] }), "bf16"), false);
   assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [{ rows: 24, columns: 24, depth: 24 }] }), "bf16"), false);
@@ -177,7 +188,11 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
   if (gpu.subgroupMatrices.length === 0) {
     using plan = new Plan(gpu);
     const weight = firstRows(asMatrix(plan.persistent([8, 8])), 8);
-    assertThrows(() => linear(plan, { x: plan.scratch([8, 8]), weight, kernel: { variant: "subgroup_matrix" } }), Error, "has no subgroup matrices");
+    assertThrows(
+      () => linear(plan, { x: plan.scratch([8, 8]), weight, kernel: { variant: "subgroup_matrix" } }),
+      Error,
+      "has no subgroup matrices",
+    );
   }
   await Promise.resolve();
 });
