@@ -33,6 +33,7 @@ await runCommand({
   await using gpu = await openGpu(gpuFlags(invocation));
   const { overrides } = invocation;
   const yes = (is: boolean) => is ? "yes" : "no";
+  const half = yes(gpu.has("shader-f16"));
   const matrices = gpu.subgroupMatrices.map(({ rows, columns, depth }) => `${rows}×${columns}×${depth}`).join(", ") || "no";
   console.log(
     `ok      GPU: bindings up to ${mib(gpu.maxBindingBytes)}, 16-bit floats ${
