@@ -8,7 +8,7 @@ import { MaspError } from "../pipeline/errors.ts";
 import { bytesText as mib, checkMemory } from "../pipeline/memory_advice.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
-import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
+import { openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices } from "./run_hooks.ts";
 
 await runCommand({
@@ -30,16 +30,15 @@ await runCommand({
       console.log(`missing ${what}: ${error.message}`);
     }
   };
-  await using gpu = await openGpu(gpuFlags(invocation));
+  await using gpu = await openGpu(textFlag(invocation, "gpu"));
   const { overrides } = invocation;
   const yes = (is: boolean) => is ? "yes" : "no";
   const half = yes(gpu.has("shader-f16"));
   const matrices = gpu.subgroupMatrices.map(({ rows, columns, depth }) => `${rows}×${columns}×${depth}`).join(", ") || "no";
   console.log(
-    `ok      GPU: bindings up to ${mib(gpu.maxBindingBytes)}, 16-bit floats ${
-      yes(gpu.has("shader-f16"))
-    }, subgroup matrices ${matrices}, ` +
-      `software ${yes(gpu.software)}`,
+    `ok      GPU: bindings up to ${mib(gpu.maxBindingBytes)}, 16-bit floats ${half}, subgroup matrices ${matrices}, software ${
+      yes(gpu.software)
+    }`,
   );
   const train = textFlag(invocation, "config") ?? "config/train.yaml";
   const evaluation = textFlag(invocation, "eval-config") ?? "config/eval.yaml";
