@@ -47,6 +47,7 @@ function common(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath" 
     modelName: values.model_name,
     weights: values.weights,
     gpu: values.gpu,
+    precision: values.precision,
     promptsPath: values.prompt_json_path,
     views: [...values.VIEW_NAMES],
     seed: values.seed,

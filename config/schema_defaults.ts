@@ -10,6 +10,7 @@ const COMMON: Values = {
   seed: 3407,
   weights: "auto",
   gpu: "native",
+  precision: "auto",
   skip_bad_images: false,
 };
 

@@ -104,6 +104,7 @@ export const KEYS = {
   // of this program
   weights: { schema: choice("auto", "f32", "bf16", "f16", "int8", "int4"), stages: ALL },
   gpu: { schema: choice("native", "dawn"), stages: ALL },
+  precision: { schema: choice("auto", "f32", "f16"), stages: ALL },
   layout: { schema: choice("code", "paper"), stages: ["stage2", "eval"] },
   feature_cache: { schema: text, stages: ALL },
   skip_bad_images: { schema: flag, stages: ALL },

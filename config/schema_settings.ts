@@ -15,6 +15,11 @@ export interface CommonSettings {
   weights: "auto" | WeightType;
   /** `gpu`: which WebGPU computes: `native`, Deno's own (the default), or `dawn`, which `deno task install-dawn` installs. */
   gpu: "native" | "dawn";
+  /**
+   * `precision`: whether products with frozen weights may round their factors to f16, which is off by about 1e-3 of a product and much faster on
+   * most GPUs: `f16`, `f32`, or `auto`, f16 on hardware (the default). Weights that are kept in f32 always have f32 products.
+   */
+  precision: "auto" | "f32" | "f16";
   /** `prompt_json_path`: questions by view and for the emotion. Default: the project's `config/prompts.json`. */
   promptsPath: string;
   /** `VIEW_NAMES`: the aspects, in order. Default: the six of the paper. */

@@ -45,6 +45,8 @@ export interface RequestGpuOptions {
    * Left out: f16 on hardware, f32 on software adapters, which gain nothing by it.
    */
   precision?: "f32" | "f16";
+  /** Choose kernels as for a software adapter or as for hardware, whatever the adapter is (to try the others). */
+  software?: boolean;
   /** Refuse to allocate more than this many bytes in all (for trying how a run behaves on a smaller GPU). */
   memoryLimit?: number;
 }
@@ -119,8 +121,8 @@ export class Gpu implements AsyncDisposable {
     const { info } = adapter;
     this.device = device;
     this.name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
-    this.software = Boolean((info as { isFallbackAdapter?: boolean }).isFallbackAdapter) ||
-      /llvmpipe|swiftshader|lavapipe/i.test(this.name);
+    this.software = options.software ?? (Boolean((info as { isFallbackAdapter?: boolean }).isFallbackAdapter) ||
+      /llvmpipe|swiftshader|lavapipe/i.test(this.name));
     this.precision = options.precision ?? (this.software ? "f32" : "f16");
     const { subgroupMinSize = 0, subgroupMaxSize = 1 } = info as { subgroupMinSize?: number; subgroupMaxSize?: number };
     this.subgroupSize = device.features.has("subgroups" as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;

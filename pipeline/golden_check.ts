@@ -1,7 +1,8 @@
 /** Compares this machine with a folder of golden values: does this GPU compute the right thing? */
 import type { Gpu } from "../kernels/gpu.ts";
 import type { WeightType } from "../kernels/linear/weight_types.ts";
-import { Comparison, type GoldenRow, TOLERANCES } from "./golden/comparison.ts";
+import { takesHalf } from "../kernels/linear/takes_half.ts";
+import { Comparison, type GoldenRow, tolerancesFor } from "./golden/comparison.ts";
 import { openGoldenFolder } from "./golden/golden_folder.ts";
 import { type GoldenContext, pictureCases, qwen2VlCases, tokenizerCases, visionTraceCases } from "./golden/model_cases.ts";
 import { sampleCases } from "./golden/sample_cases.ts";
@@ -28,7 +29,12 @@ export async function* checkGolden(gpu: Gpu, dir: string, options: CheckGoldenOp
   const { weights = "f32" } = options;
   using folder = await openGoldenFolder(dir);
   using model = await loadQwen2Vl(gpu, folder.path("model"), { weights });
-  const context: GoldenContext = { folder, model, comparison: new Comparison(), tolerances: TOLERANCES[weights] };
+  const context: GoldenContext = {
+    folder,
+    model,
+    comparison: new Comparison(),
+    tolerances: tolerancesFor({ weights, half: takesHalf(gpu, weights) }),
+  };
   const groups = [
     tokenizerCases,
     pictureCases,

@@ -1,5 +1,8 @@
 /** `deno task bench`: measures this machine. Medians; ratios within one run. */
+import { join } from "@std/path";
 import { MaspError } from "../pipeline/errors.ts";
+import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
+import { readJson } from "../pipeline/read_json.ts";
 import { makeCheckpoint } from "../tests/bench/checkpoint/make_checkpoint.ts";
 import { type ModelSize, publishedConfig } from "../tests/bench/checkpoint/published_config.ts";
 import { bench7b } from "../tests/bench/large/bench_7b.ts";
@@ -7,16 +10,21 @@ import { parseSizes } from "../tests/bench/large/random_pictures.ts";
 import { benchLoad } from "../tests/bench/load.ts";
 import { benchProducts } from "../tests/bench/products.ts";
 import { benchSteps } from "../tests/bench/steps.ts";
+import { benchStudy } from "../tests/bench/study.ts";
+import { benchTune } from "../tests/bench/tune.ts";
+import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
 import type { LoadQwen2VlOptions } from "../pipeline/load.ts";
-import { type Invocation, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import { gpuFlags, type Invocation, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
 import { Progress } from "./progress.ts";
 
 const BENCHES = { step: benchSteps, load: benchLoad, products: benchProducts };
 
 await runCommand({
   name: "bench",
-  args: "[step] [load] [products] | 7b CHECKPOINT | make-checkpoint OUT",
+  args: "[step] [load] [products] | tune [CHECKPOINT] | study | 7b CHECKPOINT | make-checkpoint OUT",
   summary: "step: stage-1 and stage-2 steps and an evaluated picture. load: a checkpoint onto the GPU. products: matrix products.\n" +
+    "tune: measures every kernel that a model's products might use; later runs on this adapter take the fastest.\n" +
+    "study: the demo's settings over several seeds, with and without aspect tokens.\n" +
     "7b: times, GPU memory and agreement with PyTorch for a large checkpoint, with random pictures; needs no network.\n" +
     "make-checkpoint: a folder in the published format with seeded random weights, for trying full sizes without a download.\n" +
     "PyTorch's side of the comparison: python tests/bench/pytorch_reference.py CHECKPOINT --out ref.json --values values.safetensors",
@@ -25,9 +33,12 @@ await runCommand({
     data: { help: "step: data set with annotations (demo/emoset)", value: "DIR" },
     steps: { help: "steps that are measured (60; 7b: 24 in each measurement)", value: "N" },
     profile: { help: "step, 7b: time, FLOP/s and bytes/s by kernel, from time stamps" },
-    size: { help: "make-checkpoint: 2b or 7b", value: "SIZE" },
+    size: { help: "make-checkpoint, tune: 2b or 7b", value: "SIZE" },
     layers: { help: "make-checkpoint: decoder layers (28)", value: "N" },
     "vision-layers": { help: "make-checkpoint: vision blocks (32)", value: "N" },
+    rows: { help: "tune: rows of the products (48,192,384,768,1024,1536)", value: "NUMBERS" },
+    seeds: { help: "study: seeds (1,2,3)", value: "NUMBERS" },
+    test: { help: "study: test data (demo/emoset)", value: "DIR" },
     seed: { help: "make-checkpoint: seed of the weights (0)", value: "N" },
     "shard-gib": { help: "make-checkpoint: largest file in GiB (4)", value: "N" },
     reference: { help: "7b: PyTorch's times", value: "FILE" },
@@ -44,14 +55,16 @@ await runCommand({
   const [name, path] = invocation.args;
   if (name === "make-checkpoint") return await make(invocation, path);
   if (name === "7b") return await large(invocation, path);
+  if (name === "tune") return await tune(invocation, path);
+  if (name === "study") return await study(invocation);
   const { args } = invocation;
   const wanted = args.length ? args : Object.keys(BENCHES);
   for (const name of wanted) {
     if (!(name in BENCHES)) {
-      throw new MaspError(`There is no bench "${name}"; there are ${Object.keys(BENCHES).join(", ")}, 7b, make-checkpoint`);
+      throw new MaspError(`There is no bench "${name}"; there are ${Object.keys(BENCHES).join(", ")}, tune, study, 7b, make-checkpoint`);
     }
   }
-  await using gpu = await openGpu(textFlag(invocation, "gpu"));
+  await using gpu = await openGpu(gpuFlags(invocation));
   for (const name of wanted) {
     console.log(`\n## ${name}`);
     await BENCHES[name as keyof typeof BENCHES](gpu, {
@@ -90,7 +103,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
   const count = (flag: string, otherwise: number) => numberFlag(invocation, flag) ?? otherwise;
   const { failures } = await bench7b({
     checkpoint,
-    open: () => openGpu(textFlag(invocation, "gpu")),
+    open: () => openGpu(gpuFlags(invocation)),
     weights: textFlag(invocation, "weights") as LoadQwen2VlOptions["weights"],
     sizes: parseSizes(textFlag(invocation, "pictures") ?? "640x480,1024x768"),
     phases: textFlag(invocation, "phases")?.split(","),
@@ -105,4 +118,36 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
   });
   const failed = Object.entries(failures).map(([phase, reason]) => `  ${phase}: ${reason}`);
   if (failed.length) throw new MaspError(`${failed.length} phase(s) failed; the others' figures stand above:\n${failed.join("\n")}`);
+}
+
+async function tune(invocation: Invocation, checkpoint?: string): Promise<void> {
+  const size = textFlag(invocation, "size") as ModelSize | undefined;
+  const name = checkpoint ?? size ?? "demo/model";
+  const weights = textFlag(invocation, "weights") ?? "bf16";
+  if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
+  await using gpu = await openGpu(gpuFlags(invocation));
+  await benchTune(gpu, {
+    config: parseConfig(size && !checkpoint ? publishedConfig(size) : await readJson(join(name, "config.json")), { name }),
+    dtype: weights,
+    rows: numbers(invocation, "rows") ?? [48, 192, 384, 768, 1024, 1536],
+    repeats: numberFlag(invocation, "repeats") ?? 7,
+  });
+}
+
+async function study(invocation: Invocation): Promise<void> {
+  await using gpu = await openGpu(gpuFlags(invocation));
+  await benchStudy(gpu, {
+    config: "config/demo.yaml",
+    data: textFlag(invocation, "test") ?? "demo/emoset",
+    seeds: numbers(invocation, "seeds") ?? [1, 2, 3],
+    out: textFlag(invocation, "out") ?? "outputs/study",
+  });
+}
+
+function numbers(invocation: Invocation, flag: string): number[] | undefined {
+  const values = textFlag(invocation, flag)?.split(",").map(Number);
+  if (values?.some((value) => !Number.isSafeInteger(value) || value < 0)) {
+    throw new MaspError(`--${flag} is "${textFlag(invocation, flag)}"; expected whole numbers with commas between them`);
+  }
+  return values;
 }

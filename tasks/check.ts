@@ -8,7 +8,7 @@ import { MaspError } from "../pipeline/errors.ts";
 import { bytesText as mib, checkMemory } from "../pipeline/memory_advice.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
-import { openGpu, runCommand, textFlag } from "./command.ts";
+import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices } from "./run_hooks.ts";
 
 await runCommand({
@@ -30,7 +30,7 @@ await runCommand({
       console.log(`missing ${what}: ${error.message}`);
     }
   };
-  await using gpu = await openGpu(textFlag(invocation, "gpu"));
+  await using gpu = await openGpu(gpuFlags(invocation));
   const { overrides } = invocation;
   const yes = (is: boolean) => is ? "yes" : "no";
   const half = yes(gpu.has("shader-f16"));

@@ -5,11 +5,15 @@ import { settingFlags, settingOverrides } from "../config/schema_flags.ts";
 import { openDawn } from "../kernels/dawn/dawn.ts";
 import { type Gpu, GpuError, requestGpu } from "../kernels/gpu.ts";
 import { MaspError } from "../pipeline/errors.ts";
+import { useTuning } from "../pipeline/tuning.ts";
 
 /** Flags of a task by name: what they stand for, and whether they take a value. */
 export type FlagSpec = Readonly<Record<string, { help: string; value?: string; repeat?: boolean }>>;
 
-const GPU_FLAG = { help: "which WebGPU computes: Deno's own (native) or Dawn, which deno task install-dawn installs", value: "native|dawn" };
+const GPU_FLAGS: FlagSpec = {
+  gpu: { help: "which WebGPU computes: Deno's own (native) or Dawn, which deno task install-dawn installs", value: "native|dawn" },
+  precision: { help: "f16: products with frozen weights round their factors to f16; auto: on hardware only (auto)", value: "auto|f32|f16" },
+};
 
 /** A task's description. */
 export interface Command {
@@ -58,7 +62,7 @@ function messageOf(error: unknown): string | undefined {
 }
 
 function parse(command: Command, args: string[]): Invocation | undefined {
-  const flags: FlagSpec = { ...command.flags, gpu: GPU_FLAG, help: { help: "show this text" } };
+  const flags: FlagSpec = { ...command.flags, ...GPU_FLAGS, help: { help: "show this text" } };
   const names = Object.keys(flags);
   const settings = command.settings ? settingFlags(command.settings) : undefined;
   const listed = new Set([
@@ -118,16 +122,38 @@ export function numberFlag(invocation: Invocation, name: string): number | undef
   return value;
 }
 
+/** Which GPU, and how it computes. */
+export interface GpuChoice {
+  /** `native` (Deno's own WebGPU, the default) or `dawn`. */
+  gpu?: string;
+  /** `auto` (the default), `f32` or `f16`. */
+  precision?: string;
+}
+
+/** The choice that flags make, for tasks without settings. */
+export function gpuFlags(invocation: Invocation): GpuChoice {
+  return { gpu: textFlag(invocation, "gpu"), precision: textFlag(invocation, "precision") };
+}
+
 /**
- * The GPU, with its name on the terminal.
+ * The GPU, with its name on the terminal, and the kernels that `deno task bench tune` found for it.
  *
- * @param choice `native` (Deno's own WebGPU, the default) or `dawn`
- * @throws {MaspError} when it is something else
+ * @throws {MaspError} when a choice is none of those
  */
-export async function openGpu(choice = "native"): Promise<Gpu> {
-  if (choice !== "native" && choice !== "dawn") throw new MaspError(`--gpu is "${choice}"; expected native or dawn`);
-  const gpu = await requestGpu(choice === "dawn" ? { gpu: await openDawn() } : {});
-  console.log(`GPU: ${gpu.name}${choice === "dawn" ? " (Dawn)" : ""}`);
+export async function openGpu({ gpu: implementation = "native", precision = "auto" }: GpuChoice): Promise<Gpu> {
+  if (implementation !== "native" && implementation !== "dawn") {
+    throw new MaspError(`--gpu is "${implementation}"; expected native or dawn`);
+  }
+  if (precision !== "auto" && precision !== "f32" && precision !== "f16") {
+    throw new MaspError(`--precision is "${precision}"; expected auto, f32 or f16`);
+  }
+  const gpu = await requestGpu({
+    gpu: implementation === "dawn" ? await openDawn() : undefined,
+    precision: precision === "auto" ? undefined : precision,
+  });
+  const measured = await useTuning(gpu);
+  const notes = [...(implementation === "dawn" ? ["Dawn"] : []), ...(measured ? [`${measured} products tuned`] : [])];
+  console.log(`GPU: ${gpu.name}${notes.length ? ` (${notes.join(", ")})` : ""}`);
   return gpu;
 }
 

@@ -12,7 +12,7 @@ import { FeatureStore } from "../pipeline/encode.ts";
 import { loadQwen2Vl } from "../pipeline/load.ts";
 import { readJson } from "../pipeline/read_json.ts";
 import { runEvaluation, runStage1, runStage2 } from "../pipeline/runs.ts";
-import { openGpu, runCommand, textFlag } from "./command.ts";
+import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
 import { duration } from "./progress.ts";
 import { terminalHooks } from "./run_hooks.ts";
 
@@ -36,7 +36,7 @@ await runCommand({
     stage2: await loadSettings(config, { stage: "stage2" }),
     eval: await loadSettings(config, { stage: "eval" }),
   };
-  await using gpu = await openGpu(textFlag(invocation, "gpu"));
+  await using gpu = await openGpu(gpuFlags(invocation));
   const step = async <T>(title: string, run: (hooks: ReturnType<typeof terminalHooks>) => Promise<T>): Promise<T> => {
     console.log(`\n${title}`);
     const start = performance.now();

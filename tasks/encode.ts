@@ -26,7 +26,7 @@ await runCommand({
   const overrides = { feature_cache: "outputs/features", ...invocation.overrides };
   const settings = await loadSettings(textFlag(invocation, "config") ?? config, { stage, overrides });
   printNotices(settings);
-  await using gpu = await openGpu(settings.gpu);
+  await using gpu = await openGpu(settings);
   using hooks = terminalHooks("pictures", gpu);
   const { encoded, fromDisk, skipped } = await runEncode(gpu, settings, { ...hooks, split });
   for (const { reason } of skipped) console.log(`left out: ${reason}`);

@@ -23,7 +23,7 @@ await runCommand({
     overrides: invocation.overrides,
   });
   printNotices(settings);
-  await using gpu = await openGpu(settings.gpu);
+  await using gpu = await openGpu(settings);
   using hooks = terminalHooks("evaluation", gpu);
   const { baseline, plain, scores, details } = invocation.flags;
   const options = {

@@ -1,10 +1,10 @@
 /** `deno task golden [DIR]`: does this GPU compute the right thing? */
 import { fromFileUrl } from "@std/path";
 import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
-import { takesSubgroupMatrices } from "../kernels/linear/subgroup_matrix_product.ts";
+import { takesHalf } from "../kernels/linear/takes_half.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { checkGolden } from "../pipeline/golden_check.ts";
-import { openGpu, runCommand, textFlag } from "./command.ts";
+import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
 
 const BUILT_IN = fromFileUrl(new URL("../tests/golden", import.meta.url));
 
@@ -16,8 +16,8 @@ await runCommand({
 }, async (invocation) => {
   const weights = textFlag(invocation, "weights") ?? "f32";
   if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
-  await using gpu = await openGpu(textFlag(invocation, "gpu"));
-  if (takesSubgroupMatrices(gpu, weights)) console.log("Products with frozen weights: f16 factors on subgroup matrices, f32 sums");
+  await using gpu = await openGpu(gpuFlags(invocation));
+  if (takesHalf(gpu, weights)) console.log("Products with these weights round their factors to f16 (--precision f32 turns that off).");
   const begin = performance.now();
   let passed = 0;
   let failed = 0;

@@ -32,7 +32,7 @@ await runCommand({
     overrides: invocation.overrides,
   });
   if (!flags.json) printNotices(settings);
-  await using gpu = await openGpu(settings.gpu);
+  await using gpu = await openGpu(settings);
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
   await using store = new FeatureStore(model, { cacheDir: settings.featureCache });
   using stack = new DisposableStack();

@@ -43,7 +43,7 @@ await runCommand({
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = categoriesOf(settings.dataname);
   const { seed, maxNewTokens, views } = settings;
-  await using gpu = await openGpu(settings.gpu);
+  await using gpu = await openGpu(settings);
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
   using stack = new DisposableStack();
   const aspects = baseline ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views }));

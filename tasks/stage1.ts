@@ -17,7 +17,7 @@ await runCommand({
     overrides: invocation.overrides,
   });
   printNotices(settings);
-  await using gpu = await openGpu(settings.gpu);
+  await using gpu = await openGpu(settings);
   using hooks = terminalHooks("stage 1", gpu);
   const options = { ...hooks, resume: invocation.flags.resume === true };
   printTraining("stage1", await withMemoryAdvice(gpu, settings, () => runStage1(gpu, settings, options)));

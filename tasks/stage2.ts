@@ -17,7 +17,7 @@ await runCommand({
     overrides: invocation.overrides,
   });
   printNotices(settings);
-  await using gpu = await openGpu(settings.gpu);
+  await using gpu = await openGpu(settings);
   using hooks = terminalHooks("stage 2", gpu);
   const { resume, plain } = invocation.flags;
   const options = { ...hooks, resume: resume === true, plain: plain === true };

@@ -37,6 +37,19 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "golden: the kernels for hardware, in f32 and with f16 products",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    await using gpu = await requestGpu({ software: false });
+    for (const weights of ["f32", "bf16"] as const) {
+      const rows = await Array.fromAsync(checkGolden(gpu, GOLDEN, { weights }));
+      assertEquals(rows.filter(({ passed }) => !passed), [], weights);
+    }
+  },
+});
+
 Deno.test("golden: a difference, a missing value and a value that is no number fail", () => {
   const comparison = new Comparison();
   const place = { case: "c", name: "n" };

@@ -57,7 +57,7 @@ function tileKernel({ rows, columns, depth }: ProductShape, { half }: { half: bo
   return { variant: "tiled", tile: { side: 64, half }, splits };
 }
 
-/** Every kernel that might be the fastest for a product on this adapter. */
+/** Every kernel that might be the fastest for a product on this adapter, the one that is taken now first. */
 export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel[] {
   const chosen = productKernel(gpu, form, shape);
   if (chosen.variant === "plain" || chosen.variant === "vector") return [chosen];
@@ -71,7 +71,8 @@ export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): Pr
     ...(takesSubgroupMatrices(gpu, shape.dtype) ? [{ variant: "subgroup_matrix" as const }] : []),
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
   ];
-  return [...others, ...tiles];
+  const all = [chosen, ...others, ...tiles].map((kernel) => [JSON.stringify({ splits: 1, ...kernel }), kernel] as const);
+  return [...new Map(all.toReversed()).values()].toReversed();
 }
 
 /** Name of a product among those that were measured: rows count in steps, since plans round them. */

@@ -44,6 +44,19 @@ export const TOLERANCES: Record<WeightType, Tolerances> = {
   int4: { forward: 3e-1, training: 9e-1, exactAnswers: false },
 };
 
+/**
+ * What may differ on an adapter.
+ *
+ * @param options weights: their number type; half: whether products round their factors to f16 and sum short stretches in it, which is off by
+ * about 1e-3 of a product. AdamW divides small gradients by their own size, so trained values differ by far more.
+ */
+export function tolerancesFor({ weights, half }: { weights: WeightType; half: boolean }): Tolerances {
+  const { forward, training, exactAnswers } = TOLERANCES[weights];
+  return half
+    ? { forward: Math.max(forward, 1e-2), training: Math.max(training, 3e-1), exactAnswers: false }
+    : { forward, training, exactAnswers };
+}
+
 /** Gathers comparisons by case and group. */
 export class Comparison {
   readonly #rows = new Map<string, GoldenRow>();

@@ -48,7 +48,7 @@ function matrixShapes({ text, vision }: Qwen2VlConfig): [number, number][] {
 /** Measures, prints a row for each product, and writes what `tasks/` reads when it opens the GPU. */
 export async function benchTune(gpu: Gpu, { config, dtype, rows, repeats }: BenchTuneOptions): Promise<void> {
   const best = new Map<string, ProductKernel>();
-  console.log("| product | rule of thumb | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
+  console.log("| product | until now | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
   for (const shape of matrixShapes(config)) {
     const matrix = randomMatrix(gpu, shape, dtype);
     for (const form of ["rows", "columns"] as const) {
@@ -65,7 +65,9 @@ export async function benchTune(gpu: Gpu, { config, dtype, rows, repeats }: Benc
         const rate = 2 * count * columns * depth / fastest.milliseconds / 1e9;
         const gain = first.milliseconds / fastest.milliseconds;
         console.log(
-          `| ${productKey(form, sizes)} | ${nameOf(first.kernel)} | ${nameOf(fastest.kernel)} | ${rate.toFixed(2)} | ${gain.toFixed(2)} |`,
+          `| ${productKey(form, sizes)} | ${nameOf(first.kernel)} | ${nameOf(fastest.kernel)} | ${Number(rate.toPrecision(3))} | ${
+            gain.toFixed(2)
+          } |`,
         );
       }
     }
