@@ -42,8 +42,9 @@ export function curveChart(curves: readonly Curve[], options: { field: string })
       }`;
     }).join("; ") + ".",
     spec: {
-      width: 300,
-      height: 180,
+      width: 340,
+      height: 220,
+      autosize: { type: "fit", contains: "padding" },
       data: { values: lines.flatMap(({ name, points }) => averaged(points).map((point) => ({ name, ...point }))) },
       mark: { type: "line", point: all.length <= names.length ? { size: 50 } : false },
       encoding: {
@@ -57,7 +58,11 @@ export function curveChart(curves: readonly Curve[], options: { field: string })
           field: "value",
           type: "quantitative",
           scale: log ? { type: "log" } : { zero: true },
-          axis: { title: null, tickCount: 4, format: field === "learning_rate" || log ? "~g" : "~f" },
+          axis: {
+            title: title.toLowerCase(),
+            format: field === "learning_rate" || log ? "~g" : "~f",
+            ...(log ? { values: tens(low, high) } : { tickCount: 4 }),
+          },
         },
         color: {
           field: "name",
@@ -99,6 +104,13 @@ function averaged(points: readonly Point[]): Point[] {
 function thinned(points: readonly Point[]): Point[] {
   const every = Math.max(1, Math.ceil(points.length / 20));
   return points.filter((_, i) => i % every === 0 || i === points.length - 1);
+}
+
+/** Powers of ten around an interval; every second one where there are many. */
+function tens(low: number, high: number): number[] {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const every = Math.ceil((last - first) / 6);
+  return Array.from({ length: Math.floor((last - first) / every) + 1 }, (_, i) => Number(`1e${first + i * every}`));
 }
 
 /** A number with four digits. */

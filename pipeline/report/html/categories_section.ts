@@ -16,6 +16,7 @@ export async function categoriesSection({ report }: EvaluationPart, id: string):
 <h2>Categories</h2>
 <div class="charts">
 ${await chartFigure(confusionChart(metrics.confusion), {
+    tall: true,
     note: "A row per label, a column per answer; the stronger the colour, the larger its part of the row.",
   })}
 ${await chartFigure(classChart(metrics.classes), { note: "Recall: found among its pictures. Precision: right among its answers." })}

@@ -6,16 +6,16 @@ import { Html, html } from "./html.ts";
 export interface ChartFigureOptions {
   /** A sentence below the title. */
   note?: string;
-  /** Whether it takes the whole width. */
-  wide?: boolean;
+  /** Whether two others fit beside it. */
+  tall?: boolean;
 }
 
 /** A figure: title, chart, table. */
 export async function chartFigure(chart: Chart, options: ChartFigureOptions = {}): Promise<Html> {
-  const { note, wide } = options;
+  const { note, tall } = options;
   const svg = new Html(await chartSvg(chart, { target: "page" }));
   return html`
-    <figure class="chart${wide && " wide"}">
+    <figure class="chart${tall && " tall"}">
       <figcaption>${chart.title}${note && html`<small>${note}</small>`}</figcaption>
       <div class="plot">${svg}</div>
       <details><summary>Numbers<span class="unseen">: ${chart.title}</span></summary>${dataTable(chart.table, chart.title)}</details>

@@ -20,7 +20,7 @@ export function gallerySection(run: RunFolder, id: string, options: GalleryOptio
   const [main] = run.evaluations;
   const base = run.evaluations.find((part) => part !== main && part.baseline);
   const baseRight = new Map(base?.report.predictions.map(({ image, correct }) => [image, correct]));
-  const shown = chosen(main.report.predictions, options.pictures);
+  const shown = mixed(chosen(main.report.predictions, options.pictures));
   const data: Record<string, PackedMap>[] = [];
   const cards = shown.map((prediction) => {
     const line = lineOf(main, prediction, options.thumbnails);
@@ -87,4 +87,11 @@ export function chosen<T extends { correct: boolean }>(predictions: readonly T[]
     Array.from({ length: count }, (_, i) => list[Math.floor((i + 0.5) * list.length / count)]);
   const picked = new Set([...spread(wrong, wrongs), ...spread(right, most - wrongs)]);
   return predictions.filter((prediction) => picked.has(prediction));
+}
+
+/** In turn one of each label, so that the first ones are of many kinds. */
+function mixed(predictions: readonly ReportedPrediction[]): ReportedPrediction[] {
+  const labels = [...Map.groupBy(predictions, ({ label }) => label).values()];
+  const longest = Math.max(0, ...labels.map((group) => group.length));
+  return Array.from({ length: longest }, (_, i) => labels.flatMap((group) => group.slice(i, i + 1))).flat();
 }

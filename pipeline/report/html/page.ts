@@ -2,7 +2,10 @@
 import { COLOURS } from "../charts/chart.ts";
 import CLIENT from "./client.js" with { type: "text" };
 import { Html, html } from "./html.ts";
-import STYLE from "./style.css" with { type: "text" };
+import ASPECTS_STYLE from "./aspects.css" with { type: "text" };
+import CHART_STYLE from "./chart.css" with { type: "text" };
+import GALLERY_STYLE from "./gallery.css" with { type: "text" };
+import PAGE_STYLE from "./page.css" with { type: "text" };
 
 /** What the page shows. */
 export interface PageContent {
@@ -30,7 +33,7 @@ export function page(content: PageContent): string {
         <meta http-equiv="Content-Security-Policy" content="${new Html(POLICY)}">
         <title>${title}</title>
         <link rel="icon" href="data:,">
-        <style>${new Html(variables() + STYLE)}</style>
+        <style>${new Html([variables(), PAGE_STYLE, CHART_STYLE, GALLERY_STYLE, ASPECTS_STYLE].join(""))}</style>
       </head>
       <body>
         <a class="skip" href="#content">To the content</a>

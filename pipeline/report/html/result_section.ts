@@ -34,7 +34,7 @@ ${stat("Macro F1", metrics.macroF1.toFixed(3), { note: `weighted ${metrics.weigh
 ${reliability && stat("Calibration error", percent(reliability.ece), { note: `mean probability ${percent(reliability.confidence)}` })}
 ${stat("Pictures", String(metrics.total), { note: `${metrics.classes.filter(({ support }) => support > 0).length} categories` })}
 </div>
-${difference && html`<p class="verdict">${differenceText(difference, { first: methodName(base), second: methodName(main) })}</p>`}
+${difference && html`<p class="verdict">${differenceText(difference, { first: sentenceName(base), second: sentenceName(main) })}</p>`}
 ${run.evaluations.length > 1 && await chartFigure(chart, { note: "Bars are 95 % intervals (Wilson)." })}
 </section>`;
 }
@@ -48,6 +48,12 @@ export function accuracyRow(evaluation: EvaluationPart): IntervalRow {
 export function methodName({ method, folder, baseline }: EvaluationPart): string {
   const name = baseline && /zero-shot/.test(method) ? "Base model" : method.charAt(0).toUpperCase() + method.slice(1);
   return folder === "" || ["eval", "baseline"].includes(folder) ? name : `${name} (${folder})`;
+}
+
+/** A method as it is called within a sentence. */
+function sentenceName(part: EvaluationPart): string {
+  const name = methodName(part);
+  return name === "Base model" ? "the base model" : name;
 }
 
 /** Two evaluations of the same pictures. */
@@ -64,7 +70,9 @@ export function differenceText(difference: PairedDifference, names: { first: str
     : high < 0
     ? `${names.first} is better than ${names.second} by more than chance`
     : `No clear difference between ${names.second} and ${names.first}: the interval of the difference contains 0`;
-  return `${verdict}. Of ${total} pictures, ${gained} are right with ${names.second} alone and ${lost} with ${names.first} alone ` +
+  return `${verdict.charAt(0).toUpperCase()}${
+    verdict.slice(1)
+  }. Of ${total} pictures, ${gained} are right with ${names.second} alone and ${lost} with ${names.first} alone ` +
     `(exact McNemar test: p = ${p < 0.001 ? "< 0.001" : p.toFixed(3)}; interval by paired bootstrap, 95 %).`.replace("= <", "<");
 }
 
