@@ -72,7 +72,7 @@ export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): Pr
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
   ];
   const all = [chosen, ...others, ...tiles].map((kernel) => [JSON.stringify({ splits: 1, ...kernel }), kernel] as const);
-  return [...new Map(all.toReversed()).values()].toReversed();
+  return [...new Map(all).values()];
 }
 
 /** Name of a product among those that were measured: rows count in steps, since plans round them. */

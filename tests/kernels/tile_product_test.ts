@@ -69,6 +69,7 @@ Deno.test("products are computed as they were measured; every candidate is right
   const shape = { rows: 300, columns: 1024, depth: 2048, dtype: "bf16" } as const;
   const candidates = productCandidates(gpu, "rows", shape);
   assertEquals(new Set(candidates.map((kernel) => JSON.stringify(kernel))).size, candidates.length);
+  assertEquals({ splits: 1, ...candidates[0] }, { splits: 1, ...productKernel(gpu, "rows", shape) });
   const measured = candidates.at(-1)!;
   gpu.productKernels.set(productKey("rows", shape), measured);
   assertEquals(productKernel(gpu, "rows", { ...shape, rows: 260 }), measured);
