@@ -53,6 +53,15 @@ export {
 } from "./pipeline/aspect_attend.ts";
 export { type AspectAccuracy, aspectAccuracy } from "./pipeline/aspects/aspect_accuracy.ts";
 export {
+  type AttentionMap,
+  AttentionMapper,
+  type AttentionMapperOptions,
+  attentionMaps,
+  type HeatmapInput,
+  type HeatmapOptions,
+  heatmapPng,
+} from "./pipeline/aspects/attention_maps.ts";
+export {
   createSoftPrompt,
   loadSoftPrompt,
   SoftPrompt,
@@ -66,13 +75,17 @@ export { type Example, loadExamples, type LoadExamplesOptions, type Split } from
 export { loadPrompts, type Prompts } from "./pipeline/data/prompts.ts";
 export { categoriesOf } from "./pipeline/data/categories.ts";
 export { type EmotionMetrics, emotionMetrics, predictionOf } from "./pipeline/report/metrics.ts";
+export { type FigureOptions, writeFigures } from "./pipeline/report/figures.ts";
+export { reportHtml, type ReportOptions, writeReport, type WriteReportOptions } from "./pipeline/report/html_report.ts";
 export { checkGolden, type CheckGoldenOptions, type GoldenRow } from "./pipeline/golden_check.ts";
 // Types that these refer to
 export type { Lifetime } from "./kernels/arena.ts";
 export type { CrossAttentionParameters } from "./kernels/cross_attention/cross_attention.ts";
 export type { KernelBinding } from "./kernels/kernel.ts";
 export type { SubgroupMatrixShape } from "./kernels/subgroup_matrix.ts";
-export type { MatrixBlock, WeightType } from "./kernels/linear/matrix.ts";
+export type { FloatWeightType, MatrixBlock, QuantizedType, WeightType } from "./kernels/linear/matrix.ts";
+export type { ProductKernel, ProductVariant } from "./kernels/linear/product_choice.ts";
+export type { ProductTile } from "./kernels/linear/tile_product_wgsl.ts";
 export type { AspectAccuracyOptions } from "./pipeline/aspects/aspect_accuracy.ts";
 export type { AspectSizes, FlatParameters } from "./pipeline/aspects/aspect_modules.ts";
 export type { AspectAttention, AspectParameters } from "./pipeline/checkpoint/aspect_file.ts";

@@ -10,8 +10,10 @@ import { loadExamples } from "../pipeline/data/examples.ts";
 import { loadPrompts } from "../pipeline/data/prompts.ts";
 import { FeatureStore } from "../pipeline/encode.ts";
 import { loadQwen2Vl } from "../pipeline/load.ts";
+import { writeReport } from "../pipeline/report/html_report.ts";
 import { readJson } from "../pipeline/read_json.ts";
 import { runEvaluation, runStage1, runStage2 } from "../pipeline/runs.ts";
+import { type Study, studyTable } from "../tests/bench/study.ts";
 import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
 import { duration } from "./progress.ts";
 import { terminalHooks } from "./run_hooks.ts";
@@ -23,10 +25,12 @@ interface ReferenceResults {
   aspects: Record<string, number>;
 }
 
+const FOLDER = "outputs/demo";
+
 await runCommand({
   name: "demo",
   summary:
-    "Zero-shot evaluation, stage 1, stage 2 and evaluation on the embedded model and pictures, in minutes. Results go to outputs/demo.",
+    "Zero-shot evaluation, stage 1, stage 2, evaluation and report on the embedded model and pictures, in minutes. Results go to outputs/demo.",
   flags: { config: { help: "settings file (config/demo.yaml)", value: "FILE" } },
 }, async (invocation) => {
   const begin = performance.now();
@@ -46,11 +50,12 @@ await runCommand({
     console.log(`${title}: ${duration((performance.now() - start) / 1000)}`);
     return result;
   };
-  const zeroShot = await step("zero-shot", (hooks) => runEvaluation(gpu, settings.eval, { ...hooks, baseline: true }));
+  const zeroShot = await step("zero-shot", (hooks) => runEvaluation(gpu, settings.eval, { ...hooks, baseline: true, scores: true }));
   await step("stage 1", (hooks) => runStage1(gpu, settings.stage1, hooks));
   const aspects = await step("aspect answers", () => answersOfAspects(gpu, settings));
   await step("stage 2", (hooks) => runStage2(gpu, settings.stage2, hooks));
-  const masp = await step("MASP", (hooks) => runEvaluation(gpu, settings.eval, hooks));
+  const masp = await step("MASP", (hooks) => runEvaluation(gpu, settings.eval, { ...hooks, details: true }));
+  const report = await step("report", () => writeReport([FOLDER]));
   const reference = await readJson("demo/reference_results.json") as unknown as ReferenceResults;
   const rows = [
     ["emotion, base model (zero-shot)", zeroShot.metrics.accuracy.value, reference.zero_shot],
@@ -65,10 +70,12 @@ await runCommand({
     "|---|---|---|",
     ...table,
     "",
+    studyTable(await readJson("demo/study.json") as unknown as Study),
+    "",
     `MASP's accuracy is certain to ${percent(low)} to ${percent(high)} (95 %). ${minutes} minutes on ${gpu.name}.`,
   ].join("\n");
-  await writeFileAtomic(join("outputs/demo", "summary.md"), `${summary}\n`);
-  console.log(`\n${summary}\n\nReport: ${masp.files.markdown}. Every figure: ${masp.files.json}, outputs/demo/summary.md`);
+  await writeFileAtomic(join(FOLDER, "summary.md"), `${summary}\n`);
+  console.log(`\n${summary}\n\nReport: ${report.path}`);
 });
 
 async function answersOfAspects(

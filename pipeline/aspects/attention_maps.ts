@@ -33,7 +33,7 @@ export class AttentionMapper implements Disposable {
   readonly #model: Qwen2Vl;
   readonly #options: AttentionMapperOptions;
 
-  /** @param model the frozen model */
+  /** A mapper for the frozen model. */
   constructor(model: Qwen2Vl, options: AttentionMapperOptions) {
     this.#model = model;
     this.#options = options;
