@@ -9,7 +9,7 @@ import { AspectModules } from "./aspects/aspect_modules.ts";
 import { categoriesOf } from "./data/categories.ts";
 import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
 import { FeatureStore } from "./encode.ts";
-import { evaluate } from "./evaluate.ts";
+import { DEFAULT_BATCH, evaluate } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { PictureInputs } from "./picture_inputs.ts";
 import { createSoftPrompt } from "./prompt_tune.ts";
@@ -62,13 +62,18 @@ export async function estimateMemory(gpu: Gpu, settings: RunSettings, options: E
   using model = await loadQwen2Vl(counting, dir, { weights: settings.weights, sizesOnly: true });
   const { counters } = counting;
   const weights = counters.bytes;
-  const blank = pictures.map(([width, height]) => model.processor.process({ width, height, data: new Uint8Array(3 * width * height) }));
+  const blank = pictures.map(([width, height]) => model.processor.process({ width, height, data: new Uint8Array(3 * width * height) }))
+    .sort((a, b) => b.tokens - a.tokens);
+  if (settings.stage === "eval") { // a pass of nothing but the largest
+    const { batch = DEFAULT_BATCH } = settings;
+    blank.unshift(...Array.from({ length: Math.min(batch, count) - 1 }, () => blank[0]));
+  }
   const limit = 512 * 2 ** 20; // as in `FeatureStore`
   await using store = new FeatureStore(model, { gpuBytes: limit, read: (name) => Promise.resolve(blank[Number(name)]) });
   using aspects = new AspectModules(counting, aspectSizes(settings, model));
   const trained = await takeSteps(model, settings, { prompts, store, aspects, images: blank.map((_, i) => String(i)) });
   const { hidden } = model.network.config.text;
-  const largest = 4 * hidden * Math.max(...blank.map(({ tokens }) => tokens));
+  const largest = 4 * hidden * blank[0].tokens;
   const counted = 4 * hidden * blank.reduce((sum, { tokens }) => sum + tokens, 0);
   const features = Math.min(limit + largest, Math.max(count, blank.length) * largest);
   const total = counters.peakBytes + Math.max(0, features - counted);
@@ -107,7 +112,8 @@ async function takeSteps(model: Qwen2Vl, settings: RunSettings, parts: Parts): P
     return modules + 4 * bytesOf(prompt.rows);
   }
   const examples = images.map((image) => ({ image, id: image, label: categories[0] }));
-  await evaluate(model, { examples, prompts, categories, aspects, prompt, store, maxNewTokens: settings.maxNewTokens });
+  const { batch, maxNewTokens } = settings;
+  await evaluate(model, { examples, prompts, categories, aspects, prompt, store, batch, maxNewTokens });
   return modules + bytesOf(prompt.rows);
 }
 
