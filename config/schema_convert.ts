@@ -16,6 +16,7 @@ export const CONVERTERS: { [S in Stage]: (values: Values, remarks: Remarks) => S
     ...training(values as Filled, { ...remarks, dataPath: values.aspect_data_path! }),
     viewTokens: values.num_view_tokens!,
     ...(values.group_views !== undefined && { groupViews: values.group_views }),
+    offloadViews: values.offload_views!,
   }),
   stage2: (values, remarks) => ({
     stage: "stage2",

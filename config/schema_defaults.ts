@@ -32,7 +32,7 @@ const TRAINING: Values = {
 
 /** What holds where nothing is given: the reference's values. */
 export const DEFAULTS: Readonly<Record<Stage, Values>> = {
-  stage1: { ...TRAINING, num_train_epochs: 3, learning_rate: 1e-5, num_view_tokens: 5, output_dir: "outputs/stage1" },
+  stage1: { ...TRAINING, num_train_epochs: 3, learning_rate: 1e-5, num_view_tokens: 5, offload_views: false, output_dir: "outputs/stage1" },
   stage2: {
     ...TRAINING,
     num_train_epochs: 1,

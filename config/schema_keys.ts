@@ -110,6 +110,7 @@ export const KEYS = {
   skip_bad_images: { schema: flag, stages: ALL },
   num_view_tokens: { schema: whole(1), stages: ["stage1"] },
   group_views: { schema: whole(1), stages: ["stage1"] },
+  offload_views: { schema: flag, stages: ["stage1"] },
   batch: { schema: whole(1), stages: ALL },
   save_steps: { schema: whole(0), stages: TRAIN },
   max_steps: {

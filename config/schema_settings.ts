@@ -103,6 +103,11 @@ export interface Stage1Settings extends TrainingSettings {
    * are views and as fit into memory.
    */
   groupViews?: number;
+  /**
+   * `offload_views`: keep one view's parameters and moments at a time on the GPU and the others' in host memory; the result is the same.
+   * Default: false.
+   */
+  offloadViews: boolean;
 }
 
 /** Settings that need what was trained before. */

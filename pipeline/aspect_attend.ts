@@ -26,12 +26,17 @@ export interface CreateAspectsOptions {
   tokens?: number;
   /** Seed of the first values. */
   seed?: number;
+  /**
+   * Keep one view's parameters and moments at a time on the GPU and the others' in host memory, where GPU memory is short. Steps of a view
+   * are then taken in turn, with the same result.
+   */
+  offload?: boolean;
 }
 
 /** New aspect modules for a model. */
 export function createAspects(model: Qwen2Vl, options: CreateAspectsOptions = {}): AspectModules {
-  const { views = VIEWS, tokens = 5, seed = 0 } = options;
-  return createAspectModules(model.gpu, { views, tokens, seed, hidden: model.network.config.text.hidden });
+  const { views = VIEWS, tokens = 5, seed = 0, offload } = options;
+  return createAspectModules(model.gpu, { views, tokens, seed, offload, hidden: model.network.config.text.hidden });
 }
 
 /**

@@ -43,6 +43,10 @@ export async function memorySavings(gpu: Gpu, settings: RunSettings, options: Es
     const changed = { ...settings, adamW: { ...settings.adamW, eightBit: true } };
     variants.push({ setting: "optim: adamw_8bit", price: "moments in 8 bits", settings: changed });
   }
+  if (settings.stage === "stage1" && !settings.offloadViews) {
+    const changed = { ...settings, offloadViews: true };
+    variants.push({ setting: "offload_views: true", price: "other views' parameters wait in host memory", settings: changed });
+  }
   for (const weights of ["bf16", "int8", "int4"] as RunSettings["weights"][]) {
     if (settings.weights !== weights) variants.push({ setting: `weights: ${weights}`, price: "", settings: { ...settings, weights } });
   }

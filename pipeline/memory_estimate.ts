@@ -70,7 +70,9 @@ export async function estimateMemory(gpu: Gpu, settings: RunSettings, options: E
   }
   const limit = 512 * 2 ** 20; // as in `FeatureStore`
   await using store = new FeatureStore(model, { gpuBytes: limit, read: (name) => Promise.resolve(blank[Number(name)]) });
-  using aspects = new AspectModules(counting, aspectSizes(settings, model));
+  using aspects = new AspectModules(counting, aspectSizes(settings, model), {
+    offload: settings.stage === "stage1" && settings.offloadViews,
+  });
   const trained = await takeSteps(model, settings, { prompts, store, aspects, images: blank.map((_, i) => String(i)) });
   const { hidden } = model.network.config.text;
   const largest = 4 * hidden * blank[0].tokens;
@@ -90,7 +92,8 @@ interface Parts {
 /** A few steps of the run. @returns bytes of what was trained or trains */
 async function takeSteps(model: Qwen2Vl, settings: RunSettings, parts: Parts): Promise<number> {
   const { prompts, store, aspects, images } = parts;
-  const modules = aspects.views.reduce((sum, view) => sum + bytesOf(...Object.values(aspects.parameters(view))), 0);
+  const module = bytesOf(...Object.values(aspects.parameters(aspects.views[0])));
+  const modules = aspects.offloaded ? module : module * aspects.views.length;
   if (settings.stage === "stage1") {
     using trainer = new AspectTrainer(model, { aspects, store, adamW: settings.adamW, recompute: settings.recompute });
     const samples = images.flatMap((image) =>
@@ -98,7 +101,7 @@ async function takeSteps(model: Qwen2Vl, settings: RunSettings, parts: Parts): P
     );
     await run(train(trainer, { ...settings.run, ...ONCE, samples: samples.length, order: () => samples }));
     const moments = settings.adamW.eightBit ? 2 / 4 : 2; // of every view, in parameters; the gradients of one
-    return modules * (1 + moments) + modules / aspects.views.length;
+    return modules * (1 + moments) + module;
   }
   const categories = categoriesOf(settings.dataname);
   const count = settings.stage === "stage2" ? settings.promptTokens : 32;

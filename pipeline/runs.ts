@@ -59,7 +59,8 @@ export async function runStage1(
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);
   const prompts = await loadPrompts(settings.promptsPath);
-  using aspects = createAspects(model, { views: settings.views, tokens: settings.viewTokens, seed: settings.seed });
+  const { views, viewTokens, offloadViews } = settings;
+  using aspects = createAspects(model, { views, tokens: viewTokens, seed: settings.seed, offload: offloadViews });
   const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
     const { adamW, recompute, seed, groupViews } = settings;
     return trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, groupViews, store });

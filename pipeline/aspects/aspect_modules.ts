@@ -30,6 +30,14 @@ export interface AspectSizes {
   hidden: number;
 }
 
+/** Options of {@linkcode AspectModules}. */
+export interface AspectModulesOptions {
+  /** Views that are wanted; all when left out. */
+  views?: readonly string[];
+  /** Keep one view's parameters at a time on the GPU and the others' in host memory; see {@linkcode AspectModules.bring}. */
+  offload?: boolean;
+}
+
 /** Modules of all views; made by {@linkcode createAspectModules} or {@linkcode loadAspectModules}. */
 export class AspectModules implements AspectSizes, Disposable {
   /** Names of the views, in order. */
@@ -41,21 +49,28 @@ export class AspectModules implements AspectSizes, Disposable {
   readonly #gpu: Gpu;
   readonly #parameters = new Map<string, FlatParameters>();
   readonly #keyBias = new Map<string, Float32Array>();
+  /** Whether one view's parameters at a time are on the GPU: those of the view that `bring` was called for last. */
+  readonly offloaded: boolean;
+  /** Numbers of the views that are not on the GPU, as in their tensors. */
+  readonly #parked = new Map<string, ArrayBufferView[]>();
 
   /**
    * Puts modules on the GPU.
    *
    * @param parameters their values; or their sizes alone, for modules of zeros
+   * @param options views that are wanted (all when left out); whether one view's at a time are on the GPU
    * @throws {MaspError} when a wanted view is not among the parameters
    */
-  constructor(gpu: Gpu, parameters: AspectParameters | AspectSizes, options: { views?: readonly string[] } = {}) {
+  constructor(gpu: Gpu, parameters: AspectParameters | AspectSizes, options: AspectModulesOptions = {}) {
     this.#gpu = gpu;
     this.views = options.views ?? parameters.views;
+    this.offloaded = options.offload ?? false;
     this.tokens = parameters.tokens;
     this.hidden = parameters.hidden;
     for (const view of this.views) {
       if (!("attention" in parameters)) {
-        this.#parameters.set(view, this.#zeros(view));
+        this.#keyBias.set(view, new Float32Array(this.hidden));
+        this.#place(view);
         continue;
       }
       const attention = parameters.attention.get(view);
@@ -71,10 +86,8 @@ export class AspectModules implements AspectSizes, Disposable {
       const { inProjWeight: w, inProjBias: b, outProjWeight, outProjBias } = attention;
       const square = (i: number) => w.subarray(i * D * D, (i + 1) * D * D);
       this.#keyBias.set(view, b.slice(D, 2 * D));
-      this.#parameters.set(view, {
-        decayed: this.#flat([queries, square(0), square(1), square(2), outProjWeight], `${view}: queries and weights`),
-        biases: this.#flat([b.subarray(0, D), b.subarray(2 * D), outProjBias], `${view}: biases`),
-      });
+      const decayed = flat(queries, square(0), square(1), square(2), outProjWeight);
+      this.#place(view, [decayed, flat(b.subarray(0, D), b.subarray(2 * D), outProjBias)]);
     }
   }
 
@@ -83,6 +96,20 @@ export class AspectModules implements AspectSizes, Disposable {
     const parameters = this.#parameters.get(view);
     if (!parameters) throw new MaspError(`There is no aspect module for the view "${view}"; there are ${this.views.join(", ")}.`);
     return parameters;
+  }
+
+  /**
+   * Puts a view's parameters on the GPU, where they are not, in the place of another's, whose come to host memory. Plans that use a view's
+   * parameters must run between this and the next call.
+   */
+  async bring(view: string): Promise<void> {
+    const parked = this.#parked.get(view);
+    if (!parked) return;
+    const { decayed, biases } = this.parameters(view);
+    const resident = this.views.find((view) => !this.#parked.has(view))!;
+    this.#parked.set(resident, await this.#gpu.read(decayed, biases));
+    [decayed, biases].forEach((tensor, i) => this.#gpu.write(tensor, parked[i]));
+    this.#parked.delete(view);
   }
 
   /** The named parts of flat parameters or gradients. */
@@ -119,6 +146,7 @@ export class AspectModules implements AspectSizes, Disposable {
     const { views, tokens, hidden } = this;
     const result: AspectParameters = { views: [...views], tokens, hidden, queries: new Map(), attention: new Map() };
     for (const view of views) {
+      await this.bring(view);
       const s = this.sections(this.parameters(view));
       const parts = await this.#gpu.read(s.queries, s.wq, s.wk, s.wv, s.wo, s.bq, s.bv, s.bo);
       const [queries, wq, wk, wv, wo, bq, bv, bo] = parts.map((bytes) => new Float32Array(bytes.buffer));
@@ -146,27 +174,32 @@ export class AspectModules implements AspectSizes, Disposable {
   [Symbol.dispose](): void {
     for (const { decayed, biases } of this.#parameters.values()) this.#gpu.destroy(decayed, biases);
     this.#parameters.clear();
+    this.#parked.clear();
   }
 
-  #zeros(view: string): FlatParameters {
-    this.#keyBias.set(view, new Float32Array(this.hidden));
-    const count = padded(this.tokens * this.hidden) + 4 * padded(this.hidden ** 2);
-    return {
-      decayed: this.#gpu.tensor([count], { label: `${view}: queries and weights` }),
-      biases: this.#gpu.tensor([3 * padded(this.hidden)], { label: `${view}: biases` }),
-    };
-  }
-
-  #flat(parts: Float32Array[], label: string): Tensor {
-    const data = new Float32Array(parts.reduce((sum, part) => sum + padded(part.length), 0));
-    parts.reduce((at, part) => (data.set(part, at), at + padded(part.length)), 0);
-    return this.#gpu.tensor([data.length], { data, label });
+  /** Gives a view its tensors, or its place in host memory; zeros where there are no values. */
+  #place(view: string, values?: [decayed: Float32Array, biases: Float32Array]): void {
+    const { hidden, tokens, offloaded, views } = this;
+    const sizes = [padded(tokens * hidden) + 4 * padded(hidden ** 2), 3 * padded(hidden)];
+    const resident = offloaded ? this.#parameters.get(views[0]) : undefined;
+    if (resident) {
+      this.#parameters.set(view, resident);
+      this.#parked.set(view, values ?? sizes.map((size) => new Float32Array(size)));
+      return;
+    }
+    const tensor = (i: number, what: string) =>
+      this.#gpu.tensor([sizes[i]], { data: values?.[i], label: offloaded ? `a view's ${what}` : `${view}: ${what}` });
+    this.#parameters.set(view, { decayed: tensor(0, "queries and weights"), biases: tensor(1, "biases") });
   }
 }
 
-/** New modules as PyTorch draws them: queries N(0, 1), in_proj Xavier-uniform, out_proj uniform ± 1/sqrt(D), biases 0. */
-export function createAspectModules(gpu: Gpu, options: AspectSizes & { seed: number }): AspectModules {
-  const { views, tokens, hidden: D, seed } = options;
+/**
+ * New modules as PyTorch draws them: queries N(0, 1), in_proj Xavier-uniform, out_proj uniform ± 1/sqrt(D), biases 0.
+ *
+ * @param options sizes, seed, and whether one view's parameters at a time are on the GPU
+ */
+export function createAspectModules(gpu: Gpu, options: AspectSizes & { seed: number; offload?: boolean }): AspectModules {
+  const { views, tokens, hidden: D, seed, offload } = options;
   const parameters: AspectParameters = { views: [...views], tokens, hidden: D, queries: new Map(), attention: new Map() };
   for (const view of views) {
     const random = seededRandom(seed, `aspect ${view}`);
@@ -179,7 +212,7 @@ export function createAspectModules(gpu: Gpu, options: AspectSizes & { seed: num
       outProjBias: new Float32Array(D),
     });
   }
-  return new AspectModules(gpu, parameters);
+  return new AspectModules(gpu, parameters, { offload });
 }
 
 /**
@@ -200,6 +233,13 @@ export async function loadAspectModules(
     );
   }
   return new AspectModules(gpu, parameters, options);
+}
+
+/** Numbers of all parts behind each other, each padded. */
+function flat(...parts: Float32Array[]): Float32Array {
+  const data = new Float32Array(parts.reduce((sum, part) => sum + padded(part.length), 0));
+  parts.reduce((at, part) => (data.set(part, at), at + padded(part.length)), 0);
+  return data;
 }
 
 function padded(count: number): number {

@@ -48,7 +48,7 @@ export async function stage1Cases(context: GoldenContext): Promise<void> {
       comparison.close({ ...place, group: "learning rate" }, { actual: [learningRate], expected: [training.lr[step]], tolerance: 1e-6 });
     }
     if (learningRate > 0) trainedViews.add(view);
-    const [norm] = await gpu.readFloats(trainer.update({ learningRate }));
+    const [norm] = await gpu.readFloats(await trainer.update({ learningRate }));
     const values = { actual: [norm], expected: [training.grad_norms[step]], tolerance: tolerances.training };
     comparison.close({ ...place, group: "gradient norm" }, values);
   }

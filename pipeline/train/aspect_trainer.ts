@@ -56,9 +56,9 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   constructor(model: Qwen2Vl, options: AspectTrainerOptions) {
     const { gpu, network: { config: { text } } } = model;
     const { aspects, recompute, groupViews = stepsInMemory(text, { recompute }) } = options;
-    const most = Math.min(groupViews, aspects.views.length);
+    const most = aspects.offloaded ? 1 : Math.min(groupViews, aspects.views.length);
     this.gpu = gpu;
-    this.grouping = { most, changes: ({ view }) => view, takeSteps: (steps) => this.#takeSteps(steps) };
+    this.grouping = { most, inTurn: aspects.offloaded, changes: ({ view }) => view, takeSteps: (steps) => this.#takeSteps(steps) };
     this.#model = model;
     this.#options = options;
     this.#head = new PromptHead(model.network);
@@ -79,17 +79,24 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   }
 
   async accumulate(sample: AspectSample, { weight }: { weight: number }): Promise<Tensor> {
-    const { pass, tokens: [tokens], before } = await this.#pass([{ sample, weight }]);
     const { view } = sample;
+    await this.#optimizer.bring(view);
+    const { pass, tokens: [tokens], before } = await this.#pass([{ sample, weight }]);
     const clear = this.#optimizer.touch(view, { alone: weight === 1 });
     this.#run(...before, pass.plan, ...clear, this.#backwardPlan(view, tokens));
     return pass.losses.view([1]);
   }
 
-  update({ learningRate }: { learningRate: number }): Tensor {
-    const { plan, norm } = this.#optimizer.update({ learningRate });
-    this.recentPlans = [...this.recentPlans, plan];
+  async update({ learningRate }: { learningRate: number }): Promise<Tensor> {
+    const { plan, norm } = this.#optimizer.clip();
+    const plans = [plan];
     this.gpu.run(plan);
+    for (const view of this.#optimizer.views) {
+      await this.#optimizer.bring(view);
+      plans.push(this.#optimizer.update(view, { learningRate, norm }));
+      this.gpu.run(plans.at(-1)!);
+    }
+    this.recentPlans = [...this.recentPlans, ...plans];
     return norm;
   }
 
@@ -106,8 +113,8 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     return this.#optimizer.state();
   }
 
-  restore(tensors: Readonly<Record<string, TensorData>>): void {
-    this.#optimizer.restore(tensors);
+  restore(tensors: Readonly<Record<string, TensorData>>): Promise<void> {
+    return this.#optimizer.restore(tensors);
   }
 
   /** Frees what the training needed; the modules stay. */
@@ -121,14 +128,15 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
 
   /** Steps of one sample each, of different views: one pass, then clipping and AdamW for each. */
   async #takeSteps(steps: readonly { sample: AspectSample; learningRate: number }[]): Promise<{ loss: Tensor; norm: Tensor }[]> {
+    await this.#optimizer.bring(steps[0].sample.view); // the only one, where views are not all on the GPU
     const { pass, tokens, before } = await this.#pass(steps.map(({ sample }) => ({ sample, weight: 1 })));
     const results: { loss: Tensor; norm: Tensor }[] = [];
     const behind = steps.flatMap(({ sample: { view }, learningRate }, s) => {
       this.#optimizer.begin();
       const clear = this.#optimizer.touch(view, { alone: true });
-      const { plan, norm } = this.#optimizer.update({ learningRate });
+      const { plan: clip, norm } = this.#optimizer.clip();
       results.push({ loss: pass.losses.view([1], 4 * s), norm });
-      return [...clear, this.#backwardPlan(view, tokens[s]), plan];
+      return [...clear, this.#backwardPlan(view, tokens[s]), clip, this.#optimizer.update(view, { learningRate, norm })];
     });
     this.#run(...before, pass.plan, ...behind);
     return results;

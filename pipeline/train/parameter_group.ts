@@ -26,6 +26,14 @@ export interface ParameterGroupOptions {
   eightBit?: boolean;
 }
 
+/** Moments in host memory. */
+export interface ParkedMoments {
+  /** Updates so far. */
+  readonly updates: number;
+  /** The moments' tensors, in their order. */
+  readonly bytes: readonly Uint8Array[];
+}
+
 /** See the module's text. */
 export class ParameterGroup implements Disposable {
   /** The parameters. */
@@ -58,6 +66,17 @@ export class ParameterGroup implements Disposable {
   prepare(settings: UpdateSettings): void {
     this.#updates++;
     this.#gpu.write(this.#hyper, hyperValues({ ...settings, step: this.#updates }));
+  }
+
+  /** Moments and count, to be put back later: so several parameters can use the same memory one after the other. */
+  async park(): Promise<ParkedMoments> {
+    return { updates: this.#updates, bytes: await this.#gpu.read(...Object.values(this.#moments.tensors) as Tensor[]) };
+  }
+
+  /** Puts moments and count back. */
+  unpark({ updates, bytes }: ParkedMoments): void {
+    this.#updates = updates;
+    (Object.values(this.#moments.tensors) as Tensor[]).forEach((tensor, i) => this.#gpu.write(tensor, bytes[i]));
   }
 
   /** Parameters, moments and count under `name`. */

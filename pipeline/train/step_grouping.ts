@@ -6,16 +6,18 @@ import type { TextConfig } from "../qwen2_vl/config.ts";
  * that of one step after the other; there are as few groups as that allows.
  *
  * @param changes what each step changes, in the steps' order
- * @param most steps of a group at most
+ * @param options steps of a group at most; with `inTurn`, every group is one step, and those that change the same thing follow each other
  * @returns the steps' indices by group
  * @example
  * ```ts
  * import { groupSteps } from "./step_grouping.ts";
- * console.log(groupSteps(["scene", "object", "scene", "object", "scene"], 6)); // [[0, 1], [2, 3], [4]]
+ * console.log(groupSteps(["scene", "object", "scene", "object", "scene"], { most: 6 })); // [[0, 1], [2, 3], [4]]
  * ```
  */
-export function groupSteps(changes: readonly string[], most: number): number[][] {
+export function groupSteps(changes: readonly string[], options: { most: number; inTurn?: boolean }): number[][] {
+  const { most, inTurn } = options;
   const queues = [...Map.groupBy(changes.keys(), (step) => changes[step]).values()];
+  if (inTurn) return queues.flat().map((step) => [step]);
   const groups: number[][] = [];
   for (let left = changes.length; left > 0; left -= groups.at(-1)!.length) {
     const longest = queues.filter((queue) => queue.length > 0).sort((a, b) => b.length - a.length || a[0] - b[0]);

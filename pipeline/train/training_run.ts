@@ -12,6 +12,8 @@ import { StepReader } from "./step_reader.ts";
 export interface StepGrouping<S> {
   /** Steps that are computed together at most. */
   readonly most: number;
+  /** Take steps that change the same thing in turn, one by one, since a change to another is slow. */
+  readonly inTurn?: boolean;
   /** What a sample's step changes. */
   changes(sample: S): string;
   /**
@@ -35,11 +37,11 @@ export interface Trainable<S> {
   /** Adds a sample's gradients, weighted; @returns the tensor (1) that holds its weighted loss until the next call */
   accumulate(sample: S, options: { weight: number; step: number }): Promise<Tensor>;
   /** Clips and updates; @returns the tensor whose first number is the gradient's norm before clipping, until the next call */
-  update(options: { learningRate: number }): Tensor;
+  update(options: { learningRate: number }): Tensor | Promise<Tensor>;
   /** Parameters and moments. */
   state(): Promise<Record<string, TensorData>>;
   /** Puts a saved state back. */
-  restore(tensors: Readonly<Record<string, TensorData>>): void;
+  restore(tensors: Readonly<Record<string, TensorData>>): void | Promise<void>;
 }
 
 /** Settings of a run. */
@@ -130,7 +132,8 @@ export async function* train<S>(
   let saved = step;
   await options.onBegin?.({ ...begin, totalSteps });
   const saveEvery = options.saveEvery === "epoch" ? stepsPerEpoch : options.saveEvery ?? 0;
-  const grouping = perStep === 1 && (trainable.grouping?.most ?? 1) > 1 ? trainable.grouping : undefined;
+  const { grouping: possible } = trainable;
+  const grouping = perStep === 1 && possible && (possible.most > 1 || possible.inTurn) ? possible : undefined;
   using reader = new StepReader(trainable.gpu, {
     first: step,
     losses: perStep,
@@ -159,7 +162,7 @@ export async function* train<S>(
     if (grouping) {
       const steps = Math.min(lastStep, ...[WINDOW, stepsPerEpoch, saveEvery || Infinity].map((size) => behind(step, size))) - step;
       const window = epochOrder.samples.slice(first, first + steps);
-      const groups = groupSteps(window.map((sample) => grouping.changes(sample)), grouping.most);
+      const groups = groupSteps(window.map((sample) => grouping.changes(sample)), grouping);
       const next = epochOrder.samples.slice(first + steps, first + steps + grouping.most);
       for (const [g, group] of groups.entries()) {
         trainable.prefetch?.([...group, ...(groups[g + 1] ?? [])].map((i) => window[i]).concat(groups[g + 1] ? [] : next));
@@ -176,7 +179,7 @@ export async function* train<S>(
       const losses: number[] = [];
       for (const sample of batch) losses.push(reader.keep(await trainable.accumulate(sample, { weight: 1 / batch.length, step })));
       const facts = factsOf(step);
-      reader.add(facts, { losses, norm: reader.keep(trainable.update(facts)) });
+      reader.add(facts, { losses, norm: reader.keep(await trainable.update(facts)) });
       step++;
     }
     const due = saveEvery > 0 && step % saveEvery === 0;
@@ -227,7 +230,7 @@ async function resume<S>(
         "Use the same settings, another output folder, or leave out --resume to start again.",
     );
   }
-  trainable.restore(state.tensors);
+  await trainable.restore(state.tensors);
   return { step: state.step, notes };
 }
 

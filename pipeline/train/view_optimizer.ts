@@ -7,13 +7,16 @@ import type { Tensor } from "../../kernels/tensor.ts";
 import type { AspectModules, FlatParameters } from "../aspects/aspect_modules.ts";
 import type { TensorData } from "../checkpoint/tensor_data.ts";
 import { ADAMW_DEFAULTS, type AdamWSettings } from "./adamw_settings.ts";
-import { ParameterGroup } from "./parameter_group.ts";
+import { ParameterGroup, type ParkedMoments } from "./parameter_group.ts";
 
 /** A view's parameters with their moments: what weight decay shrinks, and the biases, which it does not. */
 interface ViewGroups {
   decayed: ParameterGroup;
   biases: ParameterGroup;
 }
+
+/** Moments of a view in host memory. */
+type ParkedView = Record<keyof ViewGroups, ParkedMoments>;
 
 /** See the module's text. Gradients of a step of one sample always lie in the same tensors, whatever its view. */
 export class ViewOptimizer implements Disposable {
@@ -26,6 +29,10 @@ export class ViewOptimizer implements Disposable {
   readonly #norms: readonly Tensor[];
   /** Views of the step so far, and the places of their gradients. */
   readonly #touched = new Map<string, number>();
+  /** Where one view at a time is on the GPU: moments of the others, of a view before its first step, and the view that is there. */
+  readonly #parked = new Map<string, ParkedView>();
+  #fresh?: ParkedView;
+  #resident?: string;
 
   /** @param options the modules that train, and AdamW's settings */
   constructor(gpu: Gpu, options: { aspects: AspectModules; adamW?: AdamWSettings }) {
@@ -75,37 +82,64 @@ export class ViewOptimizer implements Disposable {
     return this.#gradients[this.place(view)];
   }
 
+  /** Views of the step so far, in the order in which they are clipped and updated. */
+  get views(): string[] {
+    return [...this.#touched.keys()].sort();
+  }
+
   /**
-   * The step's clipping and update.
-   *
-   * @returns the plan, which has to run once, and the tensor whose first number is the gradient's norm until a step has these views again
+   * Puts a view's parameters and moments on the GPU, where modules are kept there one view at a time; what the view needs next runs behind
+   * this and before the next call.
    */
-  update({ learningRate }: { learningRate: number }): { plan: Plan; norm: Tensor } {
-    const views = [...this.#touched.keys()].sort();
+  async bring(view: string): Promise<void> {
+    await this.#aspects.bring(view);
+    if (!this.#aspects.offloaded || this.#resident === view) return;
+    const { decayed, biases } = this.#groupsOf(view);
+    const park = async () => ({ decayed: await decayed.park(), biases: await biases.park() });
+    if (this.#resident) this.#parked.set(this.#resident, await park());
+    const { decayed: m, biases: b } = this.#parked.get(view) ?? (this.#fresh ??= await park());
+    decayed.unpark(m);
+    biases.unpark(b);
+    this.#parked.delete(view);
+    this.#resident = view;
+  }
+
+  /**
+   * The norm of the step's gradient, over all its views.
+   *
+   * @returns the plan, which has to run once, and the tensor whose first number is the norm until a step has these views again
+   */
+  clip(): { plan: Plan; norm: Tensor } {
+    const views = this.views;
     const norm = this.#norms[this.#aspects.views.indexOf(views[0])];
-    for (const view of views) {
-      const { decayed, biases } = this.#groupsOf(view);
-      decayed.prepare({ ...this.#adamW, learningRate });
-      biases.prepare({ ...this.#adamW, learningRate, weightDecay: 0 });
-    }
-    const plan = this.#plans.get(`update ${views.map((view) => `${view} ${this.place(view)}`)}`, () => {
-      const plan = new Plan(this.#gpu, `update of ${views}`);
-      const pairs = views.flatMap((view) => {
-        const { decayed, biases } = this.#groupsOf(view);
-        const gradients = this.gradients(view);
-        return [{ group: decayed, gradient: gradients.decayed }, { group: biases, gradient: gradients.biases }];
-      });
-      gradientNorm(plan, { gradients: pairs.map(({ gradient }) => gradient), maxNorm: this.#adamW.maxNorm, out: norm });
-      for (const { group, gradient } of pairs) group.recordUpdate(plan, { gradient, norm });
+    const plan = this.#plans.get(`clip ${views.map((view) => `${view} ${this.place(view)}`)}`, () => {
+      const plan = new Plan(this.#gpu, `norm of the gradient of ${views}`);
+      const gradients = views.flatMap((view) => Object.values(this.gradients(view)) as Tensor[]);
+      gradientNorm(plan, { gradients, maxNorm: this.#adamW.maxNorm, out: norm });
       return plan;
     });
     return { plan, norm };
+  }
+
+  /** The update of one of the step's views, with the norm that the plan of `clip` computed. @returns the plan, which has to run once */
+  update(view: string, { learningRate, norm }: { learningRate: number; norm: Tensor }): Plan {
+    const groups = this.#groupsOf(view);
+    groups.decayed.prepare({ ...this.#adamW, learningRate });
+    groups.biases.prepare({ ...this.#adamW, learningRate, weightDecay: 0 });
+    return this.#plans.get(`update ${view} ${this.place(view)} ${this.#norms.indexOf(norm)}`, () => {
+      const plan = new Plan(this.#gpu, `update of ${view}`);
+      const { decayed, biases } = this.gradients(view);
+      groups.decayed.recordUpdate(plan, { gradient: decayed, norm });
+      groups.biases.recordUpdate(plan, { gradient: biases, norm });
+      return plan;
+    });
   }
 
   /** Parameters and moments of all views. */
   async state(): Promise<Record<string, TensorData>> {
     const state: Record<string, TensorData> = {};
     for (const view of this.#aspects.views) {
+      await this.bring(view);
       const { decayed, biases } = this.#groupsOf(view);
       Object.assign(state, await decayed.state(`${view}.decayed`), await biases.state(`${view}.biases`));
     }
@@ -113,8 +147,9 @@ export class ViewOptimizer implements Disposable {
   }
 
   /** Puts a state back. */
-  restore(tensors: Readonly<Record<string, TensorData>>): void {
+  async restore(tensors: Readonly<Record<string, TensorData>>): Promise<void> {
     for (const view of this.#aspects.views) {
+      await this.bring(view);
       const { decayed, biases } = this.#groupsOf(view);
       decayed.restore(tensors, `${view}.decayed`);
       biases.restore(tensors, `${view}.biases`);
@@ -125,7 +160,7 @@ export class ViewOptimizer implements Disposable {
   [Symbol.dispose](): void {
     this.#plans.clear();
     this.#gpu.destroy(...this.#norms);
-    for (const { decayed, biases } of this.#groups.values()) {
+    for (const { decayed, biases } of new Set(this.#groups.values())) {
       decayed[Symbol.dispose]();
       biases[Symbol.dispose]();
     }
@@ -133,7 +168,8 @@ export class ViewOptimizer implements Disposable {
   }
 
   #groupsOf(view: string): ViewGroups {
-    let groups = this.#groups.get(view);
+    const shared = this.#aspects.offloaded ? this.#groups.values().next().value : undefined;
+    let groups = this.#groups.get(view) ?? shared;
     if (!groups) {
       const { decayed, biases } = this.#aspects.parameters(view);
       const { eightBit } = this.#adamW;

@@ -8,18 +8,23 @@ import type { TrainingStep } from "../../../pipeline/train/training_run.ts";
 import { demoExamples, demoPrompts, modelTest, temporaryFolder } from "../stages/support.ts";
 import { resizedPicture } from "../train/resized_picture.ts";
 
+type Options = Partial<TrainAspectsOptions> & Pick<TrainAspectsOptions, "examples"> & { offload?: boolean };
+
 /** Trains until the end, or until a step was told. */
-async function trained(model: Qwen2Vl, options: Partial<TrainAspectsOptions> & Pick<TrainAspectsOptions, "examples">, last = Infinity) {
-  using aspects = createAspects(model, { seed: 1 });
+async function trained(model: Qwen2Vl, { offload, ...options }: Options, last = Infinity) {
+  const { counters } = model.gpu;
+  counters.peakBytes = counters.bytes;
+  using aspects = createAspects(model, { seed: 1, offload });
   const controller = new AbortController();
   const run = { prompts: await demoPrompts(), seed: 1, learningRate: 1e-3, warmupRatio: 0.1, signal: controller.signal };
-  const before = model.gpu.counters.dispatches;
+  const before = { ...counters };
   const steps: TrainingStep[] = [];
   for await (const step of trainAspects(model, aspects, { ...run, ...options })) {
     steps.push(step);
     if (step.step === last) controller.abort();
   }
-  return { steps, aspects: await aspects.read(), dispatches: model.gpu.counters.dispatches - before };
+  const [dispatches, bytes] = [counters.dispatches - before.dispatches, counters.peakBytes];
+  return { steps, aspects: await aspects.read(), dispatches, bytes };
 }
 
 /** Pictures of three sizes, the largest in the middle. */
@@ -63,12 +68,41 @@ modelTest("steps of different views in one pass: layers computed again change no
   assertEquals(together.aspects, alone.aspects);
 });
 
+modelTest("one view at a time on the GPU: the same losses, norms and parameters in less memory", async (model) => {
+  using dir = temporaryFolder();
+  await using store = new FeatureStore(model);
+  for (const eightBit of [false, true]) {
+    const shared = { examples: await demoExamples(8), store, adamW: { eightBit }, maxSteps: 36 };
+    const all = await trained(model, { ...shared, groupViews: 1 });
+    const offloaded = await trained(model, { ...shared, offload: true });
+    assertEquals(offloaded.steps, all.steps);
+    assertEquals(offloaded.aspects, all.aspects);
+    const modules = 4 * all.aspects.views.length * (4 * all.aspects.hidden ** 2);
+    assertLess(offloaded.bytes, all.bytes - modules * (eightBit ? 1 : 2), "little memory was saved");
+
+    // Stopped and gone on with the other way
+    const parts = { ...shared, checkpointDir: dir.file(`checkpoints${eightBit}`), saveEvery: 7 };
+    const stopped = await trained(model, { ...parts, offload: eightBit }, 9);
+    const resumed = await trained(model, { ...parts, offload: !eightBit, resume: true });
+    assertEquals([...stopped.steps, ...resumed.steps], all.steps);
+    assertEquals(resumed.aspects, all.aspects);
+  }
+});
+
+modelTest("one view at a time on the GPU: batches of several views", async (model) => {
+  const shared = { examples: await demoExamples(4), batchSize: 3, gradientAccumulation: 2, maxSteps: 4 };
+  const [all, offloaded] = [await trained(model, shared), await trained(model, { ...shared, offload: true })];
+  assertEquals(offloaded.steps, all.steps);
+  assertEquals(offloaded.aspects, all.aspects);
+});
+
 Deno.test("groups of steps: each once, steps that change the same thing in their order, as few groups as can be", () => {
   const names = ["a", "b", "c", "d", "e"];
+  assertEquals(groupSteps(["b", "a", "b", "c", "a"], { most: 1, inTurn: true }), [[0], [2], [1], [4], [3]]);
   for (let seed = 0; seed < 50; seed++) {
     const changes = Array.from({ length: seed }, (_, i) => names[(i * i * 7 + seed * i + (i >> 2)) % (1 + seed % 5)]);
     for (const most of [1, 2, 3, 8]) {
-      const groups = groupSteps(changes, most);
+      const groups = groupSteps(changes, { most });
       assertEquals(groups.flat().sort((a, b) => a - b), changes.map((_, i) => i));
       assert(groups.every((group) => group.length <= most && new Set(group.map((i) => changes[i])).size === group.length));
       for (const name of names) {
