@@ -52,7 +52,7 @@ export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
   const unknown = phases.filter((phase) => !(phase in PHASES));
   if (unknown.length) throw new MaspError(`There is no phase "${unknown[0]}"; there are ${Object.keys(PHASES).join(", ")}`);
   const times = reference ? await readJson(reference) as unknown as ReferenceTimes : undefined;
-  const adapter = await nameOfAdapter(options.open);
+  const { name: adapter, software } = await adapterFacts(options.open);
   const settings = { ...options, checkpoint: undefined, out: undefined, open: undefined };
   const report: Bench7bReport = { adapter, checkpoint, weights, settings, measurements: [], loadings: [], failures: {} };
   console.log(`\n# ${checkpoint} on ${adapter}\n`);
@@ -81,14 +81,14 @@ export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
     });
   }
   console.log(`\n${measurementTable(report.measurements, times)}`);
-  if (report.loadings.length) console.log(`${loadingLine(report.loadings)}\n`);
+  if (report.loadings.length) console.log(`${loadingLine(report.loadings, { software })}\n`);
   if (report.agreement) console.log(agreementTable(report.agreement));
   if (out) console.log(`Written: ${out}`);
   return report;
 }
 
-/** The adapter's name; the device is given back. */
-async function nameOfAdapter(open: () => Promise<Gpu> = requestGpu): Promise<string> {
+/** The adapter's name and kind; the device is given back. */
+async function adapterFacts(open: () => Promise<Gpu> = requestGpu): Promise<{ name: string; software: boolean }> {
   await using gpu = await open();
-  return gpu.name;
+  return { name: gpu.name, software: gpu.software };
 }

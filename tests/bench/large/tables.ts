@@ -29,12 +29,14 @@ function find(reference: ReferenceTimes, mode: "published" | "tuned", name: stri
 }
 
 /** How fast the checkpoint came onto the GPU. */
-export function loadingLine(loadings: readonly Loading[]): string {
+export function loadingLine(loadings: readonly Loading[], options: { software: boolean }): string {
   const rates = loadings.map(({ gigabytesPerSecond }) => gigabytesPerSecond);
   const host = Math.max(...loadings.map(({ hostGib }) => hostGib));
   const each = rates.map((rate) => rate.toFixed(2)).join(", ");
   return `Checkpoint to ready: ${median(rates).toFixed(2)} GB/s (median of ${each}; the first may come from the disk). ` +
-    `Host memory while loading at most ${host.toFixed(2)} GiB over the start.`;
+    `Host memory while loading at most ${host.toFixed(2)} GiB over the start${
+      options.software ? ", the software adapter's buffers among it" : ""
+    }.`;
 }
 
 /** Relative errors against PyTorch in float32. */
