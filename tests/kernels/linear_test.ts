@@ -1,41 +1,31 @@
 import { assert, assertLess, assertThrows } from "@std/assert";
 import { linear, linearInputGradient, linearWeightGradient, type ProductVariant } from "../../kernels/linear/linear.ts";
-import { createMatrix, firstRows, type Matrix, stack, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
+import { createMatrix, destroyMatrix, firstRows, stack } from "../../kernels/linear/matrix.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
-import type { Gpu } from "../../kernels/gpu.ts";
 import { finiteDifference, gpuTest, productTolerance, randomFloats, relativeError } from "./support.ts";
+import { randomMatrix } from "./weights_support.ts";
 
-/** Random weights in a storage type, and the f32 values that they stand for. */
-function randomWeights(count: number, seed: number, dtype: WeightType): { bytes: Uint8Array; values: Float32Array } {
-  const floats = randomFloats(count, seed);
-  if (dtype === "f32") return { bytes: new Uint8Array(floats.buffer), values: floats };
-  if (dtype === "bf16") {
-    const bits = new Uint32Array(floats.buffer);
-    const half = Uint16Array.from(bits, (b) => (b + 0x8000) >>> 16);
-    return { bytes: new Uint8Array(half.buffer), values: new Float32Array(Uint32Array.from(half, (b) => b << 16).buffer) };
-  }
-  const half = Float16Array.from(floats);
-  return { bytes: new Uint8Array(half.buffer), values: Float32Array.from(half) };
-}
+/** Rows, inputs, outputs: odd ones, multiples of four, whole groups of 128, less than a group, a last group that is shorter. */
+const SHAPES = [
+  [1, 1, 1],
+  [3, 5, 7],
+  [3, 131, 7],
+  [1, 40, 36],
+  [1, 256, 36],
+  [4, 24, 52],
+  [5, 12, 20],
+  [37, 100, 68],
+  [37, 260, 68],
+  [70, 33, 130],
+  [67, 132, 72],
+] as const;
 
-function matrixOf(gpu: Gpu, shape: [number, number], options: { dtype: WeightType; bytes: Uint8Array; maxBlockBytes?: number }): Matrix {
-  const matrix = createMatrix(gpu, shape, options);
-  writeMatrix(gpu, matrix, { data: options.bytes });
-  return matrix;
-}
-
-const SHAPES: [number, number, number][] = [[1, 1, 1], [3, 5, 7], [1, 40, 36], [4, 24, 52], [5, 12, 20], [37, 100, 68], [70, 33, 130], [
-  67,
-  132,
-  72,
-]];
-
-for (const dtype of ["f32", "bf16", "f16"] as const) {
+for (const dtype of ["f32", "bf16", "f16", "int8", "int4"] as const) {
   gpuTest(`linear, ${dtype}: forward and input gradient equal the f64 reference in every variant`, async (gpu) => {
     for (const [rows, inputs, outputs] of SHAPES) {
       const x = randomFloats(rows * inputs, 1);
-      const { bytes, values } = randomWeights(outputs * inputs, 2, dtype);
+      const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype, seed: 2 });
       const bias = randomFloats(outputs, 3);
       const residual = randomFloats(rows * outputs, 4);
       const dy = randomFloats(rows * outputs, 5);
@@ -43,8 +33,7 @@ for (const dtype of ["f32", "bf16", "f16"] as const) {
       const { dx } = linearBackwardReference(dy, { x, weight: values, rows, inputs, outputs });
       const forward: ProductVariant[] = inputs % 4 ? ["plain"] : ["plain", "subgroup", "tiled", ...(rows <= 4 ? ["vector" as const] : [])];
       const backward: ProductVariant[] = inputs % 4 || outputs % 4 ? ["plain"] : ["plain", "subgroup", "tiled"];
-      const plan = new Plan(gpu);
-      const weight = matrixOf(gpu, [outputs, inputs], { dtype, bytes });
+      using plan = new Plan(gpu);
       const tx = plan.persistent([rows, inputs], { data: x });
       const tb = plan.persistent([outputs], { data: bias });
       const tr = plan.persistent([rows, outputs], { data: residual });
@@ -56,18 +45,14 @@ for (const dtype of ["f32", "bf16", "f16"] as const) {
         linearInputGradient(plan, { dy: tdy, weight, kernel: variant && { variant }, out: plan.persistent([rows, inputs]) })
       );
       plan.run();
-      for (const [i, y] of ys.entries()) {
-        assertLess(
-          relativeError(await gpu.readFloats(y), expected),
-          i ? 1e-6 : productTolerance(gpu, dtype),
-          `${[undefined, ...forward][i]} (${rows}, ${inputs}, ${outputs})`,
-        );
+      for (const [results, wanted, names] of [[ys, expected, forward], [dxs, dx, backward]] as const) {
+        for (const [i, result] of results.entries()) {
+          const allowed = i ? 1e-6 : productTolerance(gpu, dtype); // the first is the adapter's own choice
+          const what = `${names === backward ? "gradient" : "forward"} ${names[i - 1] ?? "chosen"} (${rows}, ${inputs}, ${outputs})`;
+          assertLess(relativeError(await gpu.readFloats(result), wanted), allowed, what);
+        }
       }
-      for (const [i, d] of dxs.entries()) {
-        const allowed = i ? 1e-6 : productTolerance(gpu, dtype);
-        assertLess(relativeError(await gpu.readFloats(d), dx), allowed, `${[undefined, ...backward][i]} (${rows}, ${inputs}, ${outputs})`);
-      }
-      plan[Symbol.dispose]();
+      destroyMatrix(gpu, weight);
     }
   });
 }
@@ -76,8 +61,8 @@ gpuTest("linear: a matrix over the binding limit is cut into row blocks with the
   const [rows, inputs, outputs] = [9, 20, 44];
   const x = randomFloats(rows * inputs, 1);
   const dy = randomFloats(rows * outputs, 2);
-  const { bytes, values } = randomWeights(outputs * inputs, 3, "bf16");
-  const weight = matrixOf(gpu, [outputs, inputs], { dtype: "bf16", bytes, maxBlockBytes: 8 * inputs * 2 + 10 });
+  const maxBlockBytes = 8 * inputs * 2 + 10;
+  const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 3, maxBlockBytes });
   assert(weight.blocks.length === 6);
   using plan = new Plan(gpu);
   const y = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight, out: plan.persistent([rows, outputs]) });
@@ -103,13 +88,10 @@ gpuTest("linear: a matrix over the binding limit is cut into row blocks with the
 gpuTest("linear: rows of different storage types stacked to one matrix, an odd number of them, through a wider result", async (gpu) => {
   const [rows, inputs, outputs, width] = [6, 20, 29, 32];
   const x = randomFloats(rows * inputs, 1);
-  const lower = randomWeights(18 * inputs, 2, "bf16");
-  const upper = randomWeights(11 * inputs, 3, "f32");
+  const lower = await randomMatrix(gpu, [18, inputs], { dtype: "bf16", seed: 2 });
+  const upper = await randomMatrix(gpu, [11, inputs], { dtype: "f32", seed: 3 });
   const values = [...lower.values, ...upper.values];
-  const weight = stack(
-    matrixOf(gpu, [18, inputs], { dtype: "bf16", bytes: lower.bytes }),
-    matrixOf(gpu, [11, inputs], { dtype: "f32", bytes: upper.bytes }),
-  );
+  const weight = stack(lower.matrix, upper.matrix);
   const dy = randomFloats(rows * width, 4);
   using plan = new Plan(gpu);
   const y = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight, out: plan.persistent([rows, width]) });

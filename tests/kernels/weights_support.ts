@@ -9,14 +9,14 @@ import { randomFloats } from "./support.ts";
 export async function randomMatrix(
   gpu: Gpu,
   shape: readonly [number, number],
-  options: { dtype: WeightType; seed?: number; scale?: number; values?: Float32Array<ArrayBuffer> },
+  options: { dtype: WeightType; seed?: number; scale?: number; values?: Float32Array<ArrayBuffer>; maxBlockBytes?: number },
 ): Promise<{ matrix: Matrix; values: Float64Array }> {
-  const { dtype, seed = 1, scale = 1, values: floats = randomFloats(shape[0] * shape[1], seed, { scale }) } = options;
+  const { dtype, maxBlockBytes, seed = 1, scale = 1, values: floats = randomFloats(shape[0] * shape[1], seed, { scale }) } = options;
   if (isQuantized(dtype)) {
-    const matrix = quantizedMatrix(gpu, shape, { type: dtype, weights: floats });
+    const matrix = quantizedMatrix(gpu, shape, { type: dtype, weights: floats, maxBlockBytes });
     return { matrix, values: (await readQuantized(gpu, matrix)).values };
   }
-  const matrix = createMatrix(gpu, shape, { dtype });
+  const matrix = createMatrix(gpu, shape, { dtype, maxBlockBytes });
   if (dtype === "f32") writeMatrix(gpu, matrix, { data: new Uint8Array(floats.buffer) });
   if (dtype === "f16") {
     const half = Float16Array.from(floats);
