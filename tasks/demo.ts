@@ -13,7 +13,7 @@ import { loadQwen2Vl } from "../pipeline/load.ts";
 import { writeReport } from "../pipeline/report/html_report.ts";
 import { readJson } from "../pipeline/read_json.ts";
 import { runEvaluation, runStage1, runStage2 } from "../pipeline/runs.ts";
-import { type Study, studyTable } from "../tests/bench/study.ts";
+import { type Study, studyTable, studyVerdict } from "../tests/bench/study.ts";
 import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
 import { duration } from "./progress.ts";
 import { terminalHooks } from "./run_hooks.ts";
@@ -65,14 +65,27 @@ await runCommand({
   const table = rows.map(([what, here, there]) => `| ${what} | ${percent(here)} | ${there === undefined ? "" : percent(there)} |`);
   const [low, high] = masp.metrics.accuracy.interval;
   const minutes = duration((performance.now() - begin) / 1000);
+  const study = await readJson("demo/study.json") as unknown as Study;
+  const [example] = masp.predictions;
+  const words = Object.entries(example.aspects ?? {}).map(([view, answer]) =>
+    `| ${view} | ${answer.trim()} | ${example.aspectLabels?.[view] ?? ""} |`
+  );
   const summary = [
     "| exact match on the 128 test pictures | here | PyTorch reference |",
     "|---|---|---|",
     ...table,
     "",
-    studyTable(await readJson("demo/study.json") as unknown as Study),
-    "",
     `MASP's accuracy is certain to ${percent(low)} to ${percent(high)} (95 %). ${minutes} minutes on ${gpu.name}.`,
+    "",
+    `| ${example.image}: ${example.text.trim()} | in words | annotation |`,
+    "|---|---|---|",
+    ...words,
+    "",
+    `More seeds and pictures that no setting was chosen by (measured before, with deno task bench study --test ${study.data}):`,
+    "",
+    studyTable(study),
+    "",
+    studyVerdict(study),
   ].join("\n");
   await writeFileAtomic(join(FOLDER, "summary.md"), `${summary}\n`);
   console.log(`\n${summary}\n\nReport: ${report.path}`);

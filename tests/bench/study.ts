@@ -105,6 +105,13 @@ export function studyTable({ accuracy, difference, pictures, adapter }: Study): 
   ].join("\n");
 }
 
+/** What the study says, in a sentence or two: a difference whose interval holds 0 may be chance. */
+export function studyVerdict({ difference: { maspToBase, maspToPlain } }: Study): string {
+  const verdict = ({ interval: [low, high] }: Difference) =>
+    low > 0 ? "better than" : high < 0 ? "worse than" : "as good, as far as this can tell, as";
+  return `MASP is ${verdict(maspToBase)} the base model, and ${verdict(maspToPlain)} the soft prompt without aspect tokens.`;
+}
+
 function accuracy(predictions: readonly Prediction[]): number {
   return predictions.filter(({ correct }) => correct).length / predictions.length;
 }
