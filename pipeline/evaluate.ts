@@ -125,7 +125,7 @@ export async function predict(model: Qwen2Vl, image: string, options: Evaluation
   if (modules && !options.baseline) {
     using reader = new AspectAnswerer(model, { aspects: modules, store: session.store });
     const questions = Object.fromEntries(modules.views.map((view) => [view, questionsOf(prompts, view)[0]]));
-    Object.assign(aspects, await reader.answer(image, questions));
+    Object.assign(aspects, (await reader.answer([image], questions))[0]);
   }
   return { text: answer.text, emotion: Object.keys(sorted)[0], scores: sorted, aspects };
 }

@@ -15,9 +15,11 @@ export interface AspectAnswererOptions {
   store: FeatureStore;
   /** Tokens of an answer at most; 24 when left out. */
   maxNewTokens?: number;
+  /** Pictures that are asked about in one pass at most; 1 when left out. */
+  batch?: number;
 }
 
-/** See the module's text. All views of a picture are answered in one pass. */
+/** See the module's text. All views of some pictures are answered in one pass. */
 export class AspectAnswerer implements Disposable {
   readonly #model: Qwen2Vl;
   readonly #options: AspectAnswererOptions;
@@ -27,38 +29,41 @@ export class AspectAnswerer implements Disposable {
 
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AspectAnswererOptions) {
-    const { aspects, maxNewTokens = 24 } = options;
+    const { aspects, maxNewTokens = 24, batch = 1 } = options;
     this.#model = model;
     this.#options = options;
     this.#stride = Math.ceil(aspects.tokens / 8) * 8;
-    this.#z = model.gpu.tensor([aspects.views.length * this.#stride, aspects.hidden], { label: "aspect tokens" });
+    this.#z = model.gpu.tensor([batch * aspects.views.length * this.#stride, aspects.hidden], { label: "aspect tokens" });
     const { eosIds } = model.network.config;
     this.#generator = new Generator(model.network, { maxNewTokens, eosIds, sources: { aspects: this.#z } });
   }
 
   /**
-   * Answers in words.
+   * Answers about pictures in words.
    *
+   * @param images as many as the batch at most
    * @param questions a question by view
-   * @returns an answer by view
+   * @returns an answer by view, for each picture
    */
-  async answer(image: string, questions: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+  async answer(images: readonly string[], questions: Readonly<Record<string, string>>): Promise<Record<string, string>[]> {
     const { aspects, store } = this.#options;
-    const { tensor: features } = await store.get(image);
+    const features = await store.getAll(images);
     const views = Object.keys(questions);
     using plan = new Plan(this.#model.gpu, "aspects in words");
-    const prompts = views.map((view) => {
-      const v = aspects.views.indexOf(view);
-      const z = this.#z.view([aspects.tokens, aspects.hidden], v * this.#stride * aspects.hidden * 4);
-      aspects.recordForward(plan, view, { features, z });
-      const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => v * this.#stride + i) };
-      const { ids, rows: sources } = maspSequence(this.#model, { chat: { question: questions[view] }, rows });
-      return { ids, rows: { aspects: sources.aspects } };
-    });
+    const prompts = features.flatMap(({ tensor: features }, i) =>
+      views.map((view) => {
+        const first = (i * aspects.views.length + aspects.views.indexOf(view)) * this.#stride;
+        const z = this.#z.view([aspects.tokens, aspects.hidden], first * aspects.hidden * 4);
+        aspects.recordForward(plan, view, { features, z });
+        const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => first + i) };
+        const { ids, rows: sources } = maspSequence(this.#model, { chat: { question: questions[view] }, rows });
+        return { ids, rows: { aspects: sources.aspects } };
+      })
+    );
     plan.run();
     const { tokens } = await this.#generator.generate(prompts);
-    const text = (ids: number[]) => this.#model.tokenizer.decode(ids, { skipSpecialTokens: true });
-    return Object.fromEntries(views.map((view, i) => [view, text(tokens[i])]));
+    const texts = tokens.map((ids) => this.#model.tokenizer.decode(ids, { skipSpecialTokens: true }));
+    return images.map((_, i) => Object.fromEntries(views.map((view, v) => [view, texts[i * views.length + v]])));
   }
 
   /** Frees plans and caches. */

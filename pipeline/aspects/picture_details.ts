@@ -21,6 +21,9 @@ export interface PictureDetails {
   attention: Record<string, PackedMap>;
 }
 
+/** Pictures that are asked about in one pass: with six views, as many rows as the evaluation of some pictures more. */
+const BATCH = 4;
+
 /** Options of {@linkcode pictureDetails}. */
 export interface PictureDetailsOptions {
   /** Trained modules. */
@@ -31,32 +34,35 @@ export interface PictureDetailsOptions {
   prompts: Prompts;
   /** The pictures. */
   examples: readonly Example[];
-  /** Ends after the picture in progress. */
+  /** Ends after the pictures in progress. */
   signal?: AbortSignal;
 }
 
 /**
- * Details of pictures, one after the other.
+ * Details of pictures, in their order.
  *
  * @throws {MaspError} when a picture cannot be decoded, an annotation is bad, or a view has no question
  */
 export async function* pictureDetails(model: Qwen2Vl, options: PictureDetailsOptions): AsyncGenerator<PictureDetails> {
   const { aspects, store, prompts, examples, signal } = options;
   const questions = Object.fromEntries(aspects.views.map((view) => [view, questionsOf(prompts, view)[0]]));
-  using reader = new AspectAnswerer(model, { aspects, store });
+  using reader = new AspectAnswerer(model, { aspects, store, batch: BATCH });
   using mapper = new AttentionMapper(model, { aspects, store });
-  for (const [i, { image, annotation }] of examples.entries()) {
+  for (let i = 0; i < examples.length; i += BATCH) {
     if (signal?.aborted) return;
-    store.prefetch(...examples.slice(i + 1, i + 4).map((next) => next.image));
-    const answers = await reader.answer(image, questions);
-    const labels = annotation === undefined ? undefined : await labelsOf(annotation, aspects.views);
-    const maps = await mapper.maps(image);
-    yield {
-      image,
-      aspects: Object.fromEntries(Object.entries(answers).map(([view, text]) => [view, text.trim()])),
-      ...(labels && { aspectLabels: labels }),
-      attention: Object.fromEntries(maps.map((map) => [map.view, packMap(map)])),
-    };
+    store.prefetch(...examples.slice(i, i + 2 * BATCH).map(({ image }) => image));
+    const batch = examples.slice(i, i + BATCH);
+    const answers = await reader.answer(batch.map(({ image }) => image), questions);
+    for (const [b, { image, annotation }] of batch.entries()) {
+      const labels = annotation === undefined ? undefined : await labelsOf(annotation, aspects.views);
+      const maps = await mapper.maps(image);
+      yield {
+        image,
+        aspects: Object.fromEntries(Object.entries(answers[b]).map(([view, text]) => [view, text.trim()])),
+        ...(labels && { aspectLabels: labels }),
+        attention: Object.fromEntries(maps.map((map) => [map.view, packMap(map)])),
+      };
+    }
   }
 }
 
