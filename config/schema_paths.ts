@@ -32,9 +32,9 @@ export async function resolvePaths(stage: Stage, { file, flags, values }: PathSo
     values.output_path ??= join(values.output_dir!, OUTPUT_FILES[stage]);
     if (!flags.output_dir) note(keepApart(stage, { file, values }));
   }
-  if (stage !== "stage1") note(await resolveAspects(file, values));
+  if (stage !== "stage1" && !flags.ckpt_path) note(await resolveAspects(file, values));
   if (stage === "eval") values.prefix_ckpt_path ??= outputOf("stage2", file);
-  note(await resolvePrompts(values));
+  if (!flags.prompt_json_path) note(await resolvePrompts(values));
   return notices;
 }
 

@@ -19,6 +19,7 @@ import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
 import { openMetricsLog } from "./report/metrics_log.ts";
 import { filePrefix, writeEvaluationReport } from "./report/report_files.ts";
 import { recordPictures, recordRun } from "./run_records.ts";
+import { requireTrained } from "./trained_files.ts";
 import type { TrainingOptions, TrainingStep } from "./train/training_run.ts";
 
 /** What a run tells while it goes on. */
@@ -75,6 +76,7 @@ export async function runStage2(
   settings: Stage2Settings,
   options: RunHooks & { resume?: boolean; plain?: boolean } = {},
 ): Promise<TrainingOutcome> {
+  await requireTrained(settings, options);
   const { examples, skipped } = await picturesOf(settings, { split: "train", dataname: settings.dataname, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);
@@ -119,6 +121,7 @@ export interface RunEvaluationOptions extends RunHooks {
  */
 export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
   const { baseline = false, plain = false, details = false, onPrediction, onPicture, signal } = options;
+  await requireTrained(settings, options);
   const { examples, skipped } = await picturesOf(settings, { split: "test", dataname: settings.dataname, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);

@@ -1,6 +1,7 @@
 /** What every task shares: flags, messages, exit status, progress. */
 import { parseArgs } from "@std/cli";
 import type { Stage } from "../config/schema.ts";
+import { nearestName } from "../config/nearest_name.ts";
 import { settingFlags, settingOverrides } from "../config/schema_flags.ts";
 import { openDawn } from "../kernels/dawn/dawn.ts";
 import { type Gpu, GpuError, requestGpu } from "../kernels/gpu.ts";
@@ -27,6 +28,8 @@ export interface Command {
   flags?: FlagSpec;
   /** The stage whose settings can be given as flags. */
   settings?: Stage;
+  /** Whether it uses a GPU; it does when left out. */
+  gpu?: boolean;
 }
 
 /** Flags and arguments as given. */
@@ -62,7 +65,7 @@ function messageOf(error: unknown): string | undefined {
 }
 
 function parse(command: Command, args: string[]): Invocation | undefined {
-  const flags: FlagSpec = { ...command.flags, ...GPU_FLAGS, help: { help: "show this text" } };
+  const flags: FlagSpec = { ...command.flags, ...(command.gpu === false ? {} : GPU_FLAGS), help: { help: "show this text" } };
   const names = Object.keys(flags);
   const settings = command.settings ? settingFlags(command.settings) : undefined;
   const listed = new Set([
@@ -75,6 +78,10 @@ function parse(command: Command, args: string[]): Invocation | undefined {
   const unlisted = given.filter((name) => !listed.has(name));
   if (unlisted.length && !settings) {
     throw new MaspError(`deno task ${command.name} has no flag --${unlisted.join(", --")}. Its flags:\n${flagLines(flags)}`);
+  }
+  for (const name of unlisted) { // the settings name the nearest one themselves
+    const nearest = nearestName(name, [...listed]);
+    if (names.includes(nearest)) throw new MaspError(`--${name} is no known flag; did you mean --${nearest}?`);
   }
   const parsed = parseArgs(args, {
     boolean: [...names.filter((name) => !flags[name].value), ...settings?.boolean ?? []],
@@ -90,7 +97,7 @@ function parse(command: Command, args: string[]): Invocation | undefined {
     if (flags[name].value && parsed[name] === "") throw new MaspError(`The flag --${name} needs a value: --${name} ${flags[name].value}`);
   }
   const overrides = command.settings ? settingOverrides(parsed, command.settings) : {};
-  for (const name of unlisted) overrides[name] = String(parsed[name]); // the settings know the nearest name
+  for (const name of unlisted) overrides[name] = String(parsed[name]);
   return { flags: parsed as Invocation["flags"], overrides, args: parsed._.map(String) };
 }
 
@@ -135,6 +142,9 @@ export function gpuFlags(invocation: Invocation): GpuChoice {
   return { gpu: textFlag(invocation, "gpu"), precision: textFlag(invocation, "precision") };
 }
 
+/** Deno's variable that says which backend its WebGPU uses. Without Vulkan it takes OpenGL on Linux, which is hundreds of times slower. */
+const BACKEND = "DENO_WEBGPU_BACKEND";
+
 /**
  * The GPU, with its name on the terminal, and the kernels that `deno task bench tune` found for it.
  *
@@ -147,6 +157,7 @@ export async function openGpu({ gpu: implementation = "native", precision = "aut
   if (precision !== "auto" && precision !== "f32" && precision !== "f16") {
     throw new MaspError(`--precision is "${precision}"; expected auto, f32 or f16`);
   }
+  if (Deno.build.os === "linux" && !Deno.env.has(BACKEND)) Deno.env.set(BACKEND, "vulkan");
   const gpu = await requestGpu({
     gpu: implementation === "dawn" ? await openDawn() : undefined,
     precision: precision === "auto" ? undefined : precision,

@@ -8,6 +8,7 @@ import { Progress } from "./progress.ts";
 
 await runCommand({
   name: "demo-data",
+  gpu: false,
   args: "DIR",
   summary: "Draws pictures by the demo's rule, with annotations, in EmoSet's layout, into a new folder.",
   flags: {

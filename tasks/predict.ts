@@ -2,6 +2,7 @@
 import { exists } from "@std/fs";
 import { findModelFolder } from "../config/find_model_folder.ts";
 import { loadSettings } from "../config/schema.ts";
+import { requireTrained } from "../pipeline/trained_files.ts";
 import { loadAspects } from "../pipeline/aspect_attend.ts";
 import { categoriesOf } from "../pipeline/data/categories.ts";
 import { loadPrompts } from "../pipeline/data/prompts.ts";
@@ -32,6 +33,7 @@ await runCommand({
     overrides: invocation.overrides,
   });
   if (!flags.json) printNotices(settings);
+  await requireTrained(settings, { baseline: flags.baseline === true });
   await using gpu = await openGpu(settings);
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
   await using store = new FeatureStore(model, { cacheDir: settings.featureCache });

@@ -6,6 +6,7 @@ import { numberFlag, runCommand, textFlag } from "./command.ts";
 
 await runCommand({
   name: "report",
+  gpu: false,
   args: "DIR [DIR2 …]",
   summary:
     "Makes one HTML file from the files of a run: a folder of a training or of an evaluation, or their parent. Several are compared.",

@@ -37,6 +37,12 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
   trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 fi
 
+# Without Vulkan, Deno's WebGPU takes OpenGL on Linux, which computes the same hundreds of times slower.
+if [ "$(uname)" = Linux ]; then
+  DENO_WEBGPU_BACKEND=${DENO_WEBGPU_BACKEND:-vulkan}
+  export DENO_WEBGPU_BACKEND
+fi
+
 adapter() { deno eval --unstable-webgpu 'Deno.exit(await navigator.gpu?.requestAdapter() ? 0 : 1)' >/dev/null 2>&1; }
 
 if ! adapter; then

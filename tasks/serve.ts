@@ -1,6 +1,7 @@
 /** `deno task serve`: a local page to try pictures on, and a JSON endpoint. */
 import { findModelFolder } from "../config/find_model_folder.ts";
 import { loadSettings } from "../config/schema.ts";
+import { requireTrained } from "../pipeline/trained_files.ts";
 import { loadAspects } from "../pipeline/aspect_attend.ts";
 import { categoriesOf } from "../pipeline/data/categories.ts";
 import { loadExamples } from "../pipeline/data/examples.ts";
@@ -40,6 +41,7 @@ await runCommand({
     overrides: invocation.overrides,
   });
   printNotices(settings);
+  await requireTrained(settings, { baseline });
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = categoriesOf(settings.dataname);
   const { seed, maxNewTokens, views } = settings;

@@ -1,5 +1,11 @@
 /** `@std/fs` over Deno's own file functions: the functions that this project uses, with the original's signatures. */
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
+
+/** Copies a file, or a folder with all that is in it. */
+export async function copy(from: string, to: string): Promise<void> {
+  await cp(from, to, { recursive: true });
+}
 
 /** Makes a folder and its parents where missing. */
 export async function ensureDir(dir: string): Promise<void> {
