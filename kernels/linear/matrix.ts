@@ -3,7 +3,7 @@
  * Letters: N rows (outputs), K columns (inputs).
  */
 import { type Gpu, GpuError } from "../gpu.ts";
-import { bytesOf, type Tensor } from "../tensor.ts";
+import { bytesOf, type DType, type Tensor } from "../tensor.ts";
 import { GROUP, isQuantized, storedColumns, type WeightType } from "./weight_types.ts";
 
 export type { FloatWeightType, QuantizedType, WeightType } from "./weight_types.ts";
@@ -56,12 +56,23 @@ export function createMatrix(gpu: Gpu, shape: readonly [number, number], options
     throw new GpuError(`"${label}": four rows of ${columns} ${dtype} numbers are larger than one binding may be (${maxBlockBytes} bytes)`);
   }
   const blocks: MatrixBlock[] = [];
-  for (let start = 0; start < rows; start += perBlock) {
-    const count = Math.min(perBlock, rows - start);
-    const name = `${label}[${start}..${start + count})`;
-    const tensor = gpu.tensor([count, width], { dtype, label: name });
-    const scales = isQuantized(dtype) ? gpu.tensor([count, width / GROUP], { dtype: "f16", label: `${name} scales` }) : undefined;
-    blocks.push({ start, rows: count, tensor, scales });
+  const made: Tensor[] = [];
+  const tensorOf = (shape: readonly number[], options: { dtype: DType; label: string }) => {
+    const tensor = gpu.tensor(shape, options);
+    made.push(tensor);
+    return tensor;
+  };
+  try {
+    for (let start = 0; start < rows; start += perBlock) {
+      const count = Math.min(perBlock, rows - start);
+      const name = `${label}[${start}..${start + count})`;
+      const tensor = tensorOf([count, width], { dtype, label: name });
+      const scales = isQuantized(dtype) ? tensorOf([count, width / GROUP], { dtype: "f16", label: `${name} scales` }) : undefined;
+      blocks.push({ start, rows: count, tensor, scales });
+    }
+  } catch (error) {
+    gpu.destroy(...made); // no room for all of it
+    throw error;
   }
   return { rows, columns, blocks };
 }
