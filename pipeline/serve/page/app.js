@@ -12,10 +12,12 @@ import { Stage } from "./stage.js";
 /** Pictures that are taken at once. */
 const AT_ONCE = 8;
 
-const about = await health().catch((error) => say(error.message));
-if (about) start();
+const ready = health().then(start);
+ready.catch((error) => say(error.message));
+watchIntake(async (files) => (await ready)(files)); // at once: a file that is dropped early is not opened in place of the page
 
-function start() {
+/** Shows what is there. @returns what takes files */
+function start(about) {
   const table = colourTable(about.colours);
   const stage = new Stage(table);
   const cards = new AspectCards(stage, table);
@@ -68,24 +70,22 @@ function start() {
   };
 
   history.onSelect = show;
-  watchIntake((files) => {
-    const taken = files.slice(0, AT_ONCE);
-    for (const file of taken) read(file, { name: file.name || "pasted picture" });
-    if (files.length > AT_ONCE) say(`Only the first ${AT_ONCE} of ${files.length} files are taken.`);
-  });
   history.render();
   if (history.entries.length) show(history.entries[0]);
-  describe();
+  describe(about);
   offerExamples(async ({ name, label, url }) => {
     const tried = history.entries.find((entry) => entry.url === url && entry.state !== "failed");
     if (tried) show(tried);
     else await read(await fetchPicture(url), { name, label, url });
   });
+  return (files) => {
+    for (const file of files.slice(0, AT_ONCE)) read(file, { name: file.name || "pasted picture" });
+    if (files.length > AT_ONCE) say(`Only the first ${AT_ONCE} of ${files.length} files are taken.`);
+  };
 }
 
 /** Says what is served, and how programs use it. */
-function describe() {
-  const { model, method, gpu, limits } = about;
+function describe({ model, method, gpu, limits }) {
   const facts = Object.entries({ Model: model, Method: method, Adapter: gpu.replace(/ \(.*/, "") });
   byId("facts").replaceChildren(
     ...facts.map(([name, value]) =>
