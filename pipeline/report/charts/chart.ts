@@ -106,7 +106,8 @@ function forPage(svg: string, { title, description }: Chart): string {
   const [, width] = svg.match(/^<svg[^>]* width="([\d.]+)"/) ?? [];
   const box = svg.match(/ viewBox="[^"]*"/)?.[0] ?? "";
   const label = escapeXml(`${title}. ${description}`);
-  const inner = svg.slice(svg.indexOf(">") + 1).replaceAll(` font-family="${FONT}"`, "");
+  const inner = svg.slice(svg.indexOf(">") + 1).replaceAll(` font-family="${FONT}"`, "")
+    .replaceAll(/ (?:role|aria-[a-z]+)="[^"]*"/g, ""); // the picture is read as a whole, and its numbers in the table
   return `<svg role="img" aria-label="${label}"${box} style="max-width:${Math.ceil(Number(width))}px"><title>${
     escapeXml(title)
   }</title>${inner}`;

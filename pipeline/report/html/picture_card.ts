@@ -84,7 +84,12 @@ function views({ prediction, line, maps }: CardContent): Html | undefined {
     const right = judged && sameWords(words, label);
     const said = html`<span class="name">${plainName(view)}</span>${
       words !== undefined && html`<span class="words">“${words || "…"}”</span>`
-    }${judged && html`<span class="said ${right ? "right" : "wrong"}">${right ? "✓" : html`✗ ${label}`}</span>`}`;
+    }${
+      judged &&
+      html`<span class="said ${right ? "right" : "wrong"}">${right ? "✓" : html`✗ ${label}`}<span class="unseen"> ${
+        right ? "as annotated" : "is annotated"
+      }</span></span>`
+    }`;
     if (maps === undefined || !Object.hasOwn(attention, view)) {
       return html`
         <li>
@@ -92,11 +97,7 @@ function views({ prediction, line, maps }: CardContent): Html | undefined {
         </li>
       `;
     }
-    return html`<li><button type="button" class="view" data-view="${view}" aria-pressed="false" aria-label="${plainName(view)}${
-      words !== undefined && `: ${words}`
-    }${
-      judged && (right ? ", as annotated" : `, annotated ${label}`)
-    }. Show where it looks"><canvas width="72" height="72" aria-hidden="true"></canvas><span>${said}</span></button></li>`;
+    return html`<li><button type="button" class="view" data-view="${view}" aria-pressed="false"><canvas width="72" height="72" aria-hidden="true"></canvas><span>${said}<span class="unseen">. Show where it looks</span></span></button></li>`;
   });
   return html`<ul class="views">${tiles}</ul>${maps !== undefined && html`<div class="queries" role="group" hidden></div>`}`;
 }

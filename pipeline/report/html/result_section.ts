@@ -31,7 +31,12 @@ ${
     })
   }
 ${stat("Macro F1", metrics.macroF1.toFixed(3), { note: `weighted ${metrics.weightedF1.toFixed(3)}` })}
-${reliability && stat("Calibration error", percent(reliability.ece), { note: `mean probability ${percent(reliability.confidence)}` })}
+${
+    reliability &&
+    stat("Calibration error", percent(reliability.ece), {
+      note: `mean probability ${percent(reliability.confidence).replace(" ", "\u00a0")}`,
+    })
+  }
 ${stat("Pictures", String(metrics.total), { note: `${metrics.classes.filter(({ support }) => support > 0).length} categories` })}
 </div>
 ${difference && html`<p class="verdict">${differenceText(difference, { first: sentenceName(base), second: sentenceName(main) })}</p>`}
