@@ -54,4 +54,10 @@ if ! adapter; then
   fi
 fi
 
+# The tests in a browser need one.
+if [ "${1:-}" = test:browser ] && [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null 2>&1; then
+  echo "Installing Chromium for the tests …" >&2
+  apt_install chromium || echo "Chromium could not be installed; name a browser in the variable CHROMIUM." >&2
+fi
+
 deno task "$@"
