@@ -40,7 +40,7 @@ export async function openPage(browser: Browser, url: string, options: BrowserCo
     return route.abort();
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   page.on("console", (message) => void (["error", "warning"].includes(message.type()) && problems.push(`console: ${message.text()}`)));
   page.on("pageerror", (error) => void problems.push(`script: ${error.message}`));
   await page.goto(url);

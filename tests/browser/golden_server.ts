@@ -9,7 +9,7 @@ import { loadSoftPrompt } from "../../pipeline/prompt_tune.ts";
 import { PageHandler } from "../../pipeline/serve/handler.ts";
 import { type PageServer, startPageServer } from "../../pipeline/serve/page_server.ts";
 import { PictureReader } from "../../pipeline/serve/picture_reader.ts";
-import { GOLDEN } from "../serve/support.ts";
+import { GOLDEN, PICTURE } from "../serve/support.ts";
 
 /** Starts it on a free port. */
 export async function startGoldenServer(): Promise<PageServer> {
@@ -20,6 +20,7 @@ export async function startGoldenServer(): Promise<PageServer> {
   const prompts = await loadPrompts(join(GOLDEN, "prompts.json"));
   const categories = ["amusement", "anger", "awe", "fear"];
   const reader = new PictureReader(model, { aspects, prompt, prompts, categories });
+  await reader.read(await Deno.readFile(PICTURE), { maps: true }); // compiles what every picture needs
   const examples = await loadExamples(join(GOLDEN, "emoset"), { split: "test", limit: 4 });
   const about = { model: "tests/golden/model", method: "MASP", gpu: gpu.name, software: gpu.software, views: aspects.views, categories };
   const server = startPageServer(new PageHandler({ reader, about, examples, limits: { bytes: 5e6, pixels: 100e6 } }), { port: 0 });
