@@ -1,12 +1,16 @@
-/** Runs tasks as users do: the command lines of deno.json, in a process of their own, in a project folder of their own. */
+/** Runs tasks as users do: the command lines of deno.json, each in a process of its own, on files in a folder of its own. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { copy } from "@std/fs";
-import { fromFileUrl, join } from "@std/path";
+import { copy, ensureDir, walk } from "@std/fs";
+import { dirname, fromFileUrl, join, relative } from "@std/path";
 import { stringify } from "@std/yaml";
 
 /** The project's folder. */
-const PROJECT = fromFileUrl(new URL("../../", import.meta.url));
-const GOLDEN = join(PROJECT, "tests", "golden");
+export const PROJECT: string = fromFileUrl(new URL("../../", import.meta.url));
+/** The little model of the golden values, its pictures and what was trained with it. */
+export const GOLDEN: string = join(PROJECT, "tests", "golden");
+
+/** A task that runs longer hangs. */
+const LONGEST = 90_000;
 
 /** What a task left. */
 export interface Outcome {
@@ -18,91 +22,123 @@ export interface Outcome {
   stderr: string;
 }
 
-/** A task's command line from deno.json: program and arguments. */
-async function commandLine(task: string): Promise<string[]> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
-  const [program, ...args] = tasks[task].command.split(" ");
-  assertEquals(program, "deno");
-  return args.map((arg: string) => arg.startsWith("tasks/") ? join(PROJECT, arg) : arg);
-}
-
 /** Options of {@linkcode runTask}. */
 export interface RunTaskOptions {
-  /** Folder that relative paths are seen from. */
-  cwd?: string;
   /** Environment variables beside those that are there. */
   env?: Record<string, string>;
+  /** A module that runs before the task, to put the machine into a state that it is not in. */
+  preload?: string;
 }
 
-/** Runs a task with arguments. */
+/** Runs a task with arguments, with the permissions that deno.json gives it. */
 export async function runTask(task: string, args: readonly string[], options: RunTaskOptions = {}): Promise<Outcome> {
+  const { env, preload } = options;
+  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
+  const [program, command, ...flags] = tasks[task].command.split(" ");
+  assertEquals([program, command], ["deno", "run"]);
+  const before = preload ? [`--preload=${preload}`] : [];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...await commandLine(task), ...args],
-    cwd: options.cwd ?? PROJECT,
-    env: { NO_COLOR: "1", ...options.env },
+    args: [command, ...before, ...flags, ...args],
+    cwd: PROJECT,
+    env: { NO_COLOR: "1", ...env },
+    signal: AbortSignal.timeout(LONGEST),
   }).output();
   return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
 }
 
-/** A folder with the golden model, pictures, questions and trained files, and settings that use them. */
+/** A folder with data, questions, trained files and earlier results, and a settings file that uses them and the golden model. */
 export interface Workplace extends AsyncDisposable {
-  /** The folder. */
-  readonly path: string;
   /** The settings file. */
   readonly config: string;
   /** A path in the folder. */
   file(...names: string[]): string;
+  /** Writes a file into the folder. @returns its path */
+  write(name: string, content: string | Uint8Array): Promise<string>;
+  /** A new copy of a file or folder of the project, to be damaged. @returns its path */
+  copyOf(path: string): Promise<string>;
+  /** Runs a task with the settings file. */
+  run(task: string, args?: readonly string[], options?: RunTaskOptions): Promise<Outcome>;
   /**
-   * Runs a task that must fail: with status 1, one message that has no stack trace and matches all patterns, and no file of the output folder
-   * touched.
+   * Runs a task with the settings file that must fail: with status 1, and one message without a stack trace that matches all of `says`; no file of
+   * the output folders is touched, made or removed.
    *
    * @returns the message
    */
-  fails(task: string, args: readonly string[], options: RunTaskOptions & { says: readonly RegExp[] }): Promise<string>;
+  fails(task: string, args: readonly string[], options: RunTaskOptions & { says: readonly RegExp[]; config?: string }): Promise<string>;
 }
 
-/** Makes a workplace with earlier results in its output folder. It is removed when disposed of. */
+/** Makes a workplace with earlier results in its output folders. It is removed when disposed of. */
 export async function workplace(): Promise<Workplace> {
   const path = await Deno.makeTempDir({ prefix: "masp_tasks_" });
   const file = (...names: string[]) => join(path, ...names);
-  for (const name of ["model", "emoset", "prompts.json", "aspect.pth", "soft_prompt.pt"]) await copy(join(GOLDEN, name), file(name));
-  const config = file("settings.yaml");
-  const settings = {
-    common: { model_name: file("model"), prompt_json_path: file("prompts.json"), dataname: "EmoSet", seed: 1, output_dir: file("outputs") },
-    stage1: { aspect_data_path: file("emoset"), num_train_epochs: 1 },
-    stage2: { train_data_path: file("emoset"), ckpt_path: file("aspect.pth"), num_train_epochs: 1 },
-    eval: { test_data_path: file("emoset"), ckpt_path: file("aspect.pth"), soft_prompt_path: file("soft_prompt.pt") },
+  const write = async (name: string, content: string | Uint8Array) => {
+    const target = file(name);
+    await ensureDir(dirname(target));
+    await Deno.writeFile(target, typeof content === "string" ? new TextEncoder().encode(content) : content);
+    return target;
   };
-  await Deno.writeTextFile(config, stringify(settings));
-  for (const name of ["aspect.safetensors", "soft_prompt.safetensors", "evaluation.json", "metrics.jsonl", "settings.yaml"]) {
-    await Deno.mkdir(file("outputs"), { recursive: true });
-    await Deno.writeTextFile(file("outputs", name), `earlier ${name}`);
+  for (const name of ["emoset", "prompts.json", "aspect.pth", "soft_prompt.pt"]) await copy(join(GOLDEN, name), file(name));
+  const config = await write("settings.yaml", stringify(settings(file)));
+  const results = ["settings.yaml", "metrics.jsonl", "run.json", "evaluation.json", "evaluation.md", "predictions.jsonl"];
+  const trained = ["aspect.safetensors", "soft_prompt.safetensors", "checkpoints/checkpoint-8.safetensors", "report.html"];
+  for (const name of [...results, ...trained]) {
+    for (const stage of ["stage1", "stage2", "eval"]) await write(`outputs/${stage}/${name}`, `earlier ${name} of ${stage}`);
   }
-  const earlier = await contents(file("outputs"));
+  const run = (task: string, args: readonly string[] = [], options?: RunTaskOptions) =>
+    runTask(task, ["--config", config, ...args], options);
+  let copies = 0;
   return {
-    path,
     config,
     file,
-    fails: async (task, args, { says, ...options }) => {
-      const { code, stderr } = await runTask(task, [...args], options);
+    write,
+    async copyOf(source) {
+      const target = file(`copy-${++copies}`, relative(dirname(source), source));
+      await ensureDir(dirname(target));
+      await copy(source, target);
+      return target;
+    },
+    run,
+    async fails(task, args, { says, config: other = config, ...options }) {
+      const before = await digests(file("outputs"));
+      const takesConfig = !["golden", "report"].includes(task);
+      const { code, stdout, stderr } = await runTask(task, [...(takesConfig ? ["--config", other] : []), ...args], options);
       const message = stderr.trim();
-      assertEquals(code, 1, `${task} ${args.join(" ")}: ${message || "no message"}`);
+      assertEquals(code, 1, `${task} ${args.join(" ")}: ${message || stdout}`);
       for (const pattern of says) assertMatch(message, pattern);
       assert(!/^\s+at .+:\d+/m.test(message), `a stack trace: ${message}`);
-      assert(!/Uncaught|error: /.test(message), `not a message for users: ${message}`);
-      assertEquals(await contents(file("outputs")), earlier, "earlier results changed");
+      assert(!/Uncaught|^error:|\[object|undefined|panicked/m.test(message), `not one message for users: ${message}`);
+      assertEquals(await digests(file("outputs")), before, "earlier results changed");
       return message;
     },
     [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
   };
 }
 
-/** Every file below a folder with its bytes. */
-async function contents(dir: string): Promise<Record<string, string>> {
+function settings(file: Workplace["file"]) {
+  return {
+    common: { model_name: join(GOLDEN, "model"), prompt_json_path: file("prompts.json"), dataname: "EmoSet", seed: 1 },
+    stage1: { aspect_data_path: file("emoset"), num_train_epochs: 1, output_dir: file("outputs", "stage1") },
+    stage2: {
+      train_data_path: file("emoset"),
+      ckpt_path: file("aspect.pth"),
+      num_train_epochs: 1,
+      output_dir: file("outputs", "stage2"),
+    },
+    eval: {
+      test_data_path: file("emoset"),
+      ckpt_path: file("aspect.pth"),
+      soft_prompt_path: file("soft_prompt.pt"),
+      output_dir: file("outputs", "eval"),
+    },
+  };
+}
+
+/** SHA-256 of every file below a folder, by path. */
+export async function digests(dir: string): Promise<Record<string, string>> {
   const result: Record<string, string> = {};
-  for await (const { name, isDirectory } of Deno.readDir(dir)) {
-    if (isDirectory) { for (const [inner, text] of Object.entries(await contents(join(dir, name)))) result[`${name}/${inner}`] = text; }
-    else result[name] = await Deno.readTextFile(join(dir, name));
+  for await (const { path } of walk(dir, { includeDirs: false })) {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(path)));
+    result[relative(dir, path)] = digest.toHex();
   }
   return result;
 }
