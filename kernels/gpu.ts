@@ -51,6 +51,8 @@ export interface RequestGpuOptions {
   memoryLimit?: number;
 }
 
+/** So long a failed wait listens for the device's own account of what went wrong. */
+const REPORT_MS = 1000;
 const WANTED_FEATURES = ["shader-f16", "timestamp-query", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
 
 /**
@@ -113,6 +115,7 @@ export class Gpu implements AsyncDisposable {
   readonly scratch: ScratchPool;
   readonly #kernels = new Map<string, Kernel>();
   readonly #memoryLimit: number;
+  readonly #reported = Promise.withResolvers<void>();
   #fault?: GpuError;
   #disposed = false;
 
@@ -136,14 +139,13 @@ export class Gpu implements AsyncDisposable {
       event.preventDefault();
       const { error } = event as GPUUncapturedErrorEvent;
       const kind = error.constructor.name === "GPUOutOfMemoryError" ? "Out of GPU memory" : "GPU error";
-      this.#fault ??= new GpuError(`${kind}: ${error.message.trim()}`);
+      this.#report(new GpuError(`${kind}: ${error.message.trim()}`));
     });
     device.lost.then((lost) => {
-      if (!this.#disposed) {
-        this.#fault ??= new GpuError(
-          `The GPU was lost (${lost.reason}): ${lost.message}. Start again with --resume; finished checkpoints are in place.`,
-        );
-      }
+      if (this.#disposed) return;
+      this.#report(
+        new GpuError(`The GPU was lost (${lost.reason}): ${lost.message}. Start again with --resume; finished checkpoints are in place.`),
+      );
     });
   }
 
@@ -259,8 +261,26 @@ export class Gpu implements AsyncDisposable {
 
   /** Waits until everything submitted is done; throws what went wrong on the way. */
   async sync(): Promise<void> {
-    await this.device.queue.onSubmittedWorkDone();
+    await this.settled(this.device.queue.onSubmittedWorkDone());
     this.check();
+  }
+
+  /**
+   * The result of a wait on the device. Where it fails, the device's own report says why, and may come a moment later.
+   *
+   * @throws {GpuError}
+   */
+  async settled<T>(wait: Promise<T>): Promise<T> {
+    try {
+      return await wait;
+    } catch (error) {
+      const enough = Promise.withResolvers<void>();
+      const timer = setTimeout(enough.resolve, REPORT_MS);
+      await Promise.race([this.#reported.promise, enough.promise]);
+      clearTimeout(timer);
+      this.check();
+      throw new GpuError(`GPU error: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   /**
@@ -270,6 +290,11 @@ export class Gpu implements AsyncDisposable {
    */
   check(): void {
     if (this.#fault) throw this.#fault;
+  }
+
+  #report(fault: GpuError): void {
+    this.#fault ??= fault;
+    this.#reported.resolve();
   }
 
   /** Ends the device and frees all its memory. */

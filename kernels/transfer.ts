@@ -46,12 +46,7 @@ export async function readTensors(gpu: Gpu, tensors: readonly Tensor[]): Promise
       if (tensor.bytes) encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.offset, staging, starts[i], tensor.bytes);
     });
     gpu.submit(encoder);
-    try {
-      await staging.mapAsync(GPUMapMode.READ);
-    } catch (error) {
-      gpu.check();
-      throw error;
-    }
+    await gpu.settled(staging.mapAsync(GPUMapMode.READ));
     const mapped = new Uint8Array(staging.getMappedRange());
     return tensors.map((tensor, i) => mapped.slice(starts[i], starts[i] + tensor.bytes));
   } finally {

@@ -137,3 +137,14 @@ Deno.test("a device that is lost in the middle: a clear error, and no wait witho
   const { message } = await assertRejects(attempt, GpuError);
   assert(/The GPU was lost/.test(message) && /--resume/.test(message), message);
 });
+
+Deno.test("a wait that a lost device breaks off: the device's own account, though it comes after the wait's failure", async () => {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const gpu = await requestGpu();
+    const tensor = gpu.tensor([100], { data: new Float32Array(100) });
+    const wait = gpu.readFloats(tensor);
+    gpu.device.destroy();
+    await assertRejects(() => wait, GpuError, "The GPU was lost");
+    await assertRejects(() => gpu.readFloats(tensor), GpuError, "The GPU was lost");
+  }
+});
