@@ -38,7 +38,7 @@ export async function runTask(task: string, args: readonly string[], options: Ru
   assertEquals([program, command], ["deno", "run"]);
   const before = preload ? [`--preload=${preload}`] : [];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [command, ...before, ...flags, ...args],
+    args: [command, "--quiet", ...before, ...flags, ...args], // Deno itself says nothing of packages that it fetches
     cwd: PROJECT,
     env: { NO_COLOR: "1", ...env },
     signal: AbortSignal.timeout(LONGEST),
