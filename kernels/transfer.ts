@@ -4,8 +4,8 @@ import type { Tensor } from "./tensor.ts";
 
 /** Bytes of one `writeBuffer`: larger pieces are slower. */
 const PIECE = 8 << 20;
-/** After so many bytes an empty submit, or everything written stays in host memory. */
-const FLUSH = 64 << 20;
+/** After so many bytes an empty submit: what is written stays in host memory until then. */
+const FLUSH = 16 << 20;
 const unflushed = new WeakMap<Gpu, number>();
 
 /** Writes `data` into `tensor` from `byteOffset` on, in pieces. */

@@ -74,7 +74,7 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   }
   const total = [...expected.keys()].reduce((sum, name) => sum + bytesOf(folder, name), 0);
   const type = chooseWeights(gpu, { wanted: options.weights ?? "auto", folder, expected });
-  const weights = loadWeights(gpu, sourceOf(folder, options), {
+  const weights = await loadWeights(gpu, sourceOf(folder, options), {
     config,
     weights: type,
     onProgress: (bytes) => options.onProgress?.(bytes, total),

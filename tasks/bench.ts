@@ -43,7 +43,7 @@ await runCommand({
     "shard-gib": { help: "make-checkpoint: largest file in GiB (4)", value: "N" },
     reference: { help: "7b: PyTorch's times", value: "FILE" },
     values: { help: "7b: PyTorch's inputs and results at full shapes", value: "FILE" },
-    weights: { help: "7b: number type of the weights on the GPU (auto)", value: "TYPE" },
+    weights: { help: "load, tune, 7b: number type of the weights on the GPU (auto)", value: "TYPE" },
     pictures: { help: "7b: picture sizes (640x480,1024x768)", value: "SIZES" },
     phases: { help: "7b: evaluation,stage1,stage1-recompute,stage2,stage2-recompute, or some of them", value: "NAMES" },
     batch: { help: "7b: pictures of a pass in the batched evaluation (8; 1: no such measurement)", value: "N" },
@@ -72,9 +72,16 @@ await runCommand({
       data: textFlag(invocation, "data") ?? "demo/emoset",
       steps: numberFlag(invocation, "steps") ?? 60,
       profile: invocation.flags.profile === true,
+      weights: weightsFlag(invocation),
     });
   }
 });
+
+function weightsFlag(invocation: Invocation): LoadQwen2VlOptions["weights"] {
+  const type = textFlag(invocation, "weights") ?? "auto";
+  if (type === "auto" || isWeightType(type)) return type;
+  throw new MaspError(`--weights is "${type}", expected auto, ${WEIGHT_TYPES.join(", ")}`);
+}
 
 async function make(invocation: Invocation, dir: string | undefined): Promise<void> {
   const size = textFlag(invocation, "size");
@@ -104,7 +111,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
   const { failures } = await bench7b({
     checkpoint,
     open: () => openGpu(gpuFlags(invocation)),
-    weights: textFlag(invocation, "weights") as LoadQwen2VlOptions["weights"],
+    weights: weightsFlag(invocation),
     sizes: parseSizes(textFlag(invocation, "pictures") ?? "640x480,1024x768"),
     phases: textFlag(invocation, "phases")?.split(","),
     batch: count("batch", 8),

@@ -11,12 +11,14 @@ export async function benchLoad(gpu: Gpu, options: BenchOptions): Promise<void> 
   let size = 0;
   const begin = performance.now();
   using _model = await loadQwen2Vl(gpu, options.model, {
+    weights: options.weights,
     onProgress: (_, total) => {
       size = total;
       peak = Math.max(peak, Deno.memoryUsage().rss);
     },
   });
   await gpu.sync();
+  peak = Math.max(peak, Deno.memoryUsage().rss);
   const seconds = (performance.now() - begin) / 1000;
   const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
   const own = gpu.software ? `, of which the software adapter's own buffers hold ${mib(gpu.counters.bytes - held)}` : "";

@@ -1,4 +1,5 @@
 /** What the benchmarks share. */
+import type { LoadQwen2VlOptions } from "../../pipeline/load.ts";
 
 /** What a benchmark is told. */
 export interface BenchOptions {
@@ -10,6 +11,8 @@ export interface BenchOptions {
   steps: number;
   /** Whether time by kernel is wanted. */
   profile: boolean;
+  /** Number type of the weights on the GPU. */
+  weights?: LoadQwen2VlOptions["weights"];
 }
 
 /** The middle of the sorted values. */

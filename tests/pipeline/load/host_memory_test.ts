@@ -15,10 +15,13 @@ deviceTest("load: host memory stays within 256 MiB beyond what the GPU holds, fo
   const start = Deno.memoryUsage().rss;
   let read = 0;
   let most = 0;
+  const held = gpu.counters.bytes;
+  let heldFirst: number | undefined;
   using model = await loadQwen2Vl(gpu, dir.path, {
     weights: "bf16",
     onProgress: (done) => {
       read = done;
+      heldFirst ??= gpu.counters.bytes - held;
       const ofGpu = gpu.software ? done : 0; // a software adapter's buffers lie in host memory
       most = Math.max(most, Deno.memoryUsage().rss - start - ofGpu);
     },
@@ -27,4 +30,6 @@ deviceTest("load: host memory stays within 256 MiB beyond what the GPU holds, fo
   assertEquals(read, bytes);
   assertGreater(bytes / MIB, 511);
   assertLess(most / MIB, 256);
+  // Every tensor has its memory before the first byte is read.
+  assertGreater(heldFirst!, bytes - 1);
 });
