@@ -20,6 +20,7 @@ ${GRADIENT_WGSL}
 @group(0) @binding(8) var<storage, read_write> delta: array<f32>; // (rows, heads)
 @group(0) @binding(9) var<storage, read_write> dq: array<f32>;
 ${TILED_WGSL}
+fn row_sum(at: u32) -> f32 { return (stage[at].x + stage[at + 1u].x) + (stage[at + 2u].x + stage[at + 3u].x); }
 ${tiledMain("params.rows")}
   ${rowSpans("ranges", "params.keys")}
   let keys = union_of(thread, start, seen);
@@ -27,26 +28,25 @@ ${tiledMain("params.rows")}
   let row_lse = ${ofRows("lse")} * LOG2E;
   var partial = 0.0;
   for (var i = thread % 4u; i < ${vectors}u; i += 4u) {
-    let at = y_place(load_row, head) * ${vectors}u + i;
+    let at = y_place(min(first_row + thread / 4u, params.rows - 1u), head) * ${vectors}u + i;
     partial += dot(dy[at], y[at]);
   }
-  stage[16u * (thread % 4u) + thread / 16u][(thread / 4u) % 4u] = partial;
+  stage[thread] = vec4<f32>(partial);
   workgroupBarrier();
-  let row_delta = (stage[ty] + stage[16u + ty]) + (stage[32u + ty] + stage[48u + ty]);
+  let row_delta = vec4<f32>(${XYZW.map((_, i) => `row_sum(16u * ty + ${4 * i}u)`).join(", ")});
 ${repeat(4, (i) => `if (tx == ${i}u && real.${XYZW[i]}) { delta[y_place(row.${XYZW[i]}, head)] = row_delta.${XYZW[i]}; }`)}
 ${declareSums("dq", headDim)}
   for (var first = keys.x; first < keys.y; first += ${TILE}u) {
-    let load_key = min(first + thread / 4u, keys.y - 1u);
 ${
     scores("s", headDim, {
-      a: ["q", `q_place(load_row) + head * ${vectors}u`, "scale"],
-      b: ["k", `k_place(load_key) + kv_head * ${vectors}u`],
+      a: { binding: "q", place: (of) => `q_place(${of}) + head * ${vectors}u`, start: "first_row", last: "params.rows - 1u", factor: "scale" },
+      b: { binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first", last: "keys.y - 1u" },
     })
   }
 ${
     scores("d", headDim, {
-      a: ["dy", `y_place(load_row, head) * ${vectors}u`],
-      b: ["v", `v_place(load_key) + kv_head * ${vectors}u`],
+      a: { binding: "dy", place: (of) => `y_place(${of}, head) * ${vectors}u`, start: "first_row", last: "params.rows - 1u" },
+      b: { binding: "v", place: (of) => `v_place(${of}) + kv_head * ${vectors}u`, start: "first", last: "keys.y - 1u" },
     })
   }
     let here = vec4<u32>(first + 4u * tx) - start; // wraps below the range, and is then too large
@@ -78,17 +78,16 @@ ${tiledMain("params.keys")}
 ${declareSums("dk", headDim)}
 ${declareSums("dv", headDim)}
   for (var first = queries.x; first < queries.y; first += ${TILE}u) {
-    let load_query = min(first + thread / 4u, queries.y - 1u);
 ${
     scores("s", headDim, {
-      a: ["k", `k_place(load_row) + kv_head * ${vectors}u`, "scale"],
-      b: ["q", `q_place(load_query) + head * ${vectors}u`],
+      a: { binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first_row", last: "params.keys - 1u", factor: "scale" },
+      b: { binding: "q", place: (of) => `q_place(${of}) + head * ${vectors}u`, start: "first", last: "queries.y - 1u" },
     })
   }
 ${
     scores("d", headDim, {
-      a: ["v", `v_place(load_row) + kv_head * ${vectors}u`],
-      b: ["dy", `y_place(load_query, head) * ${vectors}u`],
+      a: { binding: "v", place: (of) => `v_place(${of}) + kv_head * ${vectors}u`, start: "first_row", last: "params.keys - 1u" },
+      b: { binding: "dy", place: (of) => `y_place(${of}, head) * ${vectors}u`, start: "first", last: "queries.y - 1u" },
     })
   }
 ${

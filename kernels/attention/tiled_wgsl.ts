@@ -58,8 +58,7 @@ fn main(
   let first_row = (groups.x - 1u - group.x) * ${TILE}u;
   let row = vec4<u32>(first_row + 4u * ty) + vec4<u32>(0u, 1u, 2u, 3u); // this thread's
   let real = row < vec4<u32>(${total});
-  let safe = min(row, vec4<u32>(${total} - 1u));
-  let load_row = min(first_row + thread / 4u, ${total} - 1u); // whose numbers this thread reads for the scores`;
+  let safe = min(row, vec4<u32>(${total} - 1u));`;
 }
 
 /** Key ranges of the thread's four rows of `binding`: `start` and `seen`, with the end cut to `limit`. */
@@ -69,31 +68,47 @@ export function rowSpans(binding: string, limit: string): string {
   let seen = select(vec4<u32>(0u), to - start, (to > start) & real);`;
 }
 
+/** Rows of a binding that make a tile: numbers `start` … `last`. */
+export interface TileRows {
+  /** Binding of vec4s. */
+  binding: string;
+  /** Place of the first vec4 of row number `of`. */
+  place: (of: string) => string;
+  /** Number of the tile's first row. */
+  start: string;
+  /** Number of the last row there is, which is read in place of those behind it. */
+  last: string;
+  /** What the values are multiplied by. */
+  factor?: string;
+}
+
 /**
- * Scores: declares `name0` … `name3`, the columns 4tx … 4tx+3 of the tile, each with the thread's four rows.
- *
- * @param a,b binding, place of the row that this thread reads, and an optional factor
+ * Scores: declares `name0` … `name3`, the columns 4tx … 4tx+3 of the tile, each with the thread's four rows. The first 128 threads read
+ * four rows each and write them transposed, as whole vectors: two threads that write parts of one vector would race.
  */
-export function scores(name: string, headDim: number, operands: { a: [string, string, string?]; b: [string, string] }): string {
-  const [[a, placeA, factor], [b, placeB]] = [operands.a, operands.b];
+export function scores(name: string, headDim: number, { a, b }: { a: TileRows; b: TileRows }): string {
   const { vectors } = cut(headDim);
+  const read = ({ binding, place, start, last, factor }: TileRows) =>
+    range(4).map((i) =>
+      `r${i} = ${binding}[${place(`min(${start} + 4u * block + ${i}u, ${last})`)} + depth + part]${factor ? ` * ${factor}` : ""};`
+    ).join("\n        ");
   return `${repeat(4, (s) => `var ${name}${s} = vec4<f32>(0.0);`)}
   for (var depth = 0u; depth < ${vectors}u; depth += 4u) {
     let part = thread % 4u;
-    var a = vec4<f32>(0.0);
-    var b = vec4<f32>(0.0);
+    let block = thread % 64u / 4u; // of four rows
+${repeat(4, (i) => `var r${i} = vec4<f32>(0.0);`)}
     if (depth + part < ${vectors}u) {
-      a = ${a}[${placeA} + depth + part]${factor ? ` * ${factor}` : ""};
-      b = ${b}[${placeB} + depth + part];
+      if (thread < 64u) {
+        ${read(a)}
+      } else if (thread < 128u) {
+        ${read(b)}
+      }
     }
     workgroupBarrier();
-    let column = (thread / 16u) ^ part;
-    let component = (thread / 4u) % 4u;
-${
-    repeat(4, (s) =>
-      `    stage[(4u * part + ${s}u) * 16u + column][component] = a.${XYZW[s]};
-    stage[256u + (4u * part + ${s}u) * 16u + column][component] = b.${XYZW[s]};`)
-  }
+    if (thread < 128u) {
+      let at = thread / 64u * 256u + part * 64u + (block ^ part);
+${repeat(4, (s) => `stage[at + ${16 * s}u] = vec4<f32>(${range(4).map((i) => `r${i}.${XYZW[s]}`).join(", ")});`)}
+    }
     workgroupBarrier();
 ${
     repeat(16, (k) =>
@@ -201,11 +216,10 @@ ${tiledMain("params.rows")}
   var sum = vec4<f32>(0.0); // of this thread's columns
 ${declareSums("y", headDim)}
   for (var first = keys.x; first < keys.y; first += ${TILE}u) {
-    let load_key = min(first + thread / 4u, keys.y - 1u);
 ${
     scores("s", headDim, {
-      a: ["q", `q_place(load_row) + head * ${vectors}u`, "scale"],
-      b: ["k", `k_place(load_key) + kv_head * ${vectors}u`],
+      a: { binding: "q", place: (of) => `q_place(${of}) + head * ${vectors}u`, start: "first_row", last: "params.rows - 1u", factor: "scale" },
+      b: { binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first", last: "keys.y - 1u" },
     })
   }
     let here = vec4<u32>(first + 4u * tx) - start; // wraps below the range, and is then too large
