@@ -36,6 +36,7 @@ export { openDawn, type OpenDawnOptions } from "./kernels/dawn/dawn.ts";
 export type { ScratchPool } from "./kernels/arena.ts";
 export type { Kernel, KernelSource } from "./kernels/kernel.ts";
 export type { Matrix } from "./kernels/linear/matrix.ts";
+export type { Commands } from "./kernels/commands.ts";
 export { type Dispatch, Plan, type ProfileEntry } from "./kernels/plan.ts";
 export { type DType, type Storage, Tensor } from "./kernels/tensor.ts";
 export type { TensorCopy } from "./kernels/transfer.ts";

@@ -2,6 +2,7 @@
  * The GPU as the rest of the program sees it: a device with every limit that the adapter gives, buffers, counters,
  * and errors that name the buffer or the shader they come from.
  */
+import { Commands } from "./commands.ts";
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
 import type { ProductKernel } from "./linear/product_choice.ts";
@@ -113,6 +114,8 @@ export class Gpu implements AsyncDisposable {
   readonly counters: GpuCounters = { pipelines: 0, bindGroups: 0, buffers: 0, dispatches: 0, submits: 0, bytes: 0, peakBytes: 0 };
   /** Scratch buffers that all plans of this device share. */
   readonly scratch: ScratchPool;
+  /** What the device was asked for with. */
+  readonly requested: RequestGpuOptions;
   readonly #kernels = new Map<string, Kernel>();
   readonly #memoryLimit: number;
   readonly #reported = Promise.withResolvers<void>();
@@ -122,6 +125,7 @@ export class Gpu implements AsyncDisposable {
   /** Wraps a device; use {@linkcode requestGpu}. */
   constructor(device: GPUDevice, adapter: GPUAdapter, options: RequestGpuOptions = {}) {
     const { info } = adapter;
+    this.requested = options;
     this.device = device;
     this.name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
     this.software = options.software ?? (Boolean((info as { isFallbackAdapter?: boolean }).isFallbackAdapter) ||
@@ -243,14 +247,18 @@ export class Gpu implements AsyncDisposable {
     }
   }
 
-  /** Encodes plans and copies in their order and submits them together. Does not wait. */
+  /** Submits plans and copies in their order. Does not wait. */
   run(...work: readonly (Plan | TensorCopy)[]): void {
-    const encoder = this.device.createCommandEncoder();
-    for (const item of work) {
-      if ("from" in item) encodeCopy(encoder, item);
-      else item.encode(encoder);
+    for (let layout = -1; layout !== this.scratch.layout;) { // until no plan has moved another's memory
+      layout = this.scratch.layout;
+      for (const item of work) if (!("from" in item)) item.prepare();
     }
-    this.submit(encoder);
+    const commands = new Commands(this);
+    for (const item of work) {
+      if ("from" in item) encodeCopy(commands.encoder, item);
+      else item.encode(commands);
+    }
+    commands.submit();
   }
 
   /** Submits recorded commands. */

@@ -73,6 +73,10 @@ export class Kernel {
     this.paramsBinding = params?.binding ?? -1;
     this.paramsBytes = Math.ceil((params?.size ?? 0) / 16) * 16;
     this.#parameters = new Map((params?.members ?? []).map((member) => [member.name, { offset: member.offset, type: member.type.name }]));
+    const { maxStorageBuffersPerShaderStage: most } = gpu.device.limits;
+    if (this.bindings.length > most) {
+      throw new Error(`${this.label} binds ${this.bindings.length} buffers; "${gpu.name}" allows ${most}. Use another adapter.`);
+    }
     const visibility = GPUShaderStage.COMPUTE;
     this.layout = gpu.device.createBindGroupLayout({
       label: this.label,

@@ -1,11 +1,13 @@
 /**
  * A plan is a fixed list of dispatches on fixed tensors, recorded once for a shape and encoded again at each run: no pipeline, bind
- * group or buffer is created after the first run. What changes from run to run (token ids, rates, positions) lies in tensors.
+ * group or buffer is created after the first run, unless a larger plan has the shared scratch memory laid out anew. What changes from run to run (token ids, rates, positions) lies in tensors.
  */
 import type { Lifetime } from "./arena.ts";
+import type { Commands } from "./commands.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Kernel, KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
+import { Timestamps } from "./timestamps.ts";
 
 /** One dispatch as an op records it. */
 export interface Dispatch {
@@ -15,16 +17,21 @@ export interface Dispatch {
   params?: Readonly<Record<string, number>>;
   /** Workgroups in x, y, z. */
   workgroups: readonly [number, number?, number?];
+  /** Floating-point operations, where they are many: of products and of attention (for all pairs, also masked ones). */
+  flops?: number;
+}
+
+interface DispatchStep {
+  kind: "dispatch";
+  kernel: Kernel;
+  tensors: Record<string, Tensor>;
+  params?: Record<string, number>;
+  workgroups: [number, number, number];
+  flops: number;
 }
 
 type Step =
-  | {
-    kind: "dispatch";
-    kernel: Kernel;
-    tensors: Record<string, Tensor>;
-    params?: Record<string, number>;
-    workgroups: [number, number, number];
-  }
+  | DispatchStep
   | { kind: "copy"; from: Tensor; to: Tensor; bytes: number }
   | { kind: "clear"; tensor: Tensor };
 
@@ -36,16 +43,19 @@ export interface ProfileEntry {
   milliseconds: number;
   /** Tensors that it reads or writes, by the names of their bindings. */
   tensors: Readonly<Record<string, Tensor>>;
-  /** Members of its uniform `params`. */
-  params: Readonly<Record<string, number>>;
+  /** Its floating-point operations, 0 where nobody counts them. */
+  flops: number;
 }
 
 /** A fixed list of dispatches; see the module's text. */
 export class Plan implements Disposable {
   readonly #steps: Step[] = [];
   readonly #own: Tensor[] = [];
-  #bindGroups?: GPUBindGroup[];
+  #bindGroups?: (GPUBindGroup | undefined)[];
   #params?: GPUBuffer;
+  #paramsAt: readonly number[] = [];
+  /** Which layout of the scratch memory the bind groups are for, if they bind any. */
+  #layout?: number;
 
   /** An empty plan. */
   constructor(readonly gpu: Gpu, readonly label = "plan") {}
@@ -78,7 +88,8 @@ export class Plan implements Disposable {
       if (!kernel.bindings.some((binding) => binding.name === name)) throw new Error(`${kernel.label}: its WGSL binds no "${name}"`);
     }
     if (dispatch.params) kernel.packParams(dispatch.params, new DataView(new ArrayBuffer(kernel.paramsBytes)));
-    this.#steps.push({ kind: "dispatch", kernel, tensors: { ...dispatch.tensors }, params: { ...dispatch.params }, workgroups: [x, y, z] });
+    const { tensors, params, flops = 0 } = dispatch;
+    this.#steps.push({ kind: "dispatch", kernel, tensors: { ...tensors }, params: { ...params }, workgroups: [x, y, z], flops });
   }
 
   /** Records a copy of `from`'s bytes to the start of `to`. */
@@ -101,31 +112,33 @@ export class Plan implements Disposable {
     return this.#steps.length;
   }
 
-  /** Encodes the whole plan; memory and bind groups are made at the first call. */
-  encode(encoder: GPUCommandEncoder): void {
-    this.#build();
-    let pass: GPUComputePassEncoder | undefined;
-    this.#steps.forEach((step, i) => {
-      if (step.kind === "dispatch") {
-        pass ??= encoder.beginComputePass({ label: this.label });
-        pass.setPipeline(step.kernel.pipeline);
-        pass.setBindGroup(0, this.#bindGroups![i]);
-        pass.dispatchWorkgroups(...step.workgroups);
-        this.gpu.counters.dispatches++;
-      } else {
-        pass?.end();
-        pass = undefined;
-        this.#encodeTransfer(encoder, step);
-      }
-    });
-    pass?.end();
+  /** Makes memory, parameters and bind groups; at the first call, and again when the shared scratch memory was laid out anew. */
+  prepare(): void {
+    const { scratch } = this.gpu;
+    if (this.#bindGroups && (this.#layout === undefined || this.#layout === scratch.layout)) return;
+    const lifetimes = this.#lifetimes();
+    if (lifetimes.length) {
+      scratch.place(lifetimes);
+      this.#layout = scratch.layout;
+    }
+    this.#params ??= this.#writeParams();
+    this.#bindGroups = this.#steps.map((step, i) => step.kind === "dispatch" ? this.#bindGroup(step, this.#paramsAt[i]) : undefined);
   }
 
-  /** Encodes and submits. Does not wait. */
+  /** Records the whole plan, which was prepared. */
+  encode(commands: Commands): void {
+    this.#steps.forEach((step, i) => {
+      if (step.kind === "dispatch") {
+        this.#encodeDispatch(commands.pass, step, i);
+        this.gpu.counters.dispatches++;
+        commands.recorded(step.flops);
+      } else this.#encodeTransfer(commands.encoder, step);
+    });
+  }
+
+  /** Prepares, records and submits. Does not wait. */
   run(): void {
-    const encoder = this.gpu.device.createCommandEncoder({ label: this.label });
-    this.encode(encoder);
-    this.gpu.submit(encoder);
+    this.gpu.run(this);
   }
 
   /**
@@ -134,40 +147,20 @@ export class Plan implements Disposable {
    * @throws {Error} when the adapter has no `timestamp-query`
    */
   async profile(): Promise<ProfileEntry[]> {
-    this.#build();
-    const { device } = this.gpu;
-    if (!this.gpu.has("timestamp-query")) throw new Error("This adapter has no timestamp-query: no profile.");
+    this.prepare();
     const dispatches = this.#steps.filter((step) => step.kind === "dispatch");
-    const chunk = 2048; // queries of one set: at most 4096
-    const sets = Array.from(
-      { length: Math.ceil(dispatches.length / chunk) },
-      () => device.createQuerySet({ type: "timestamp", count: 2 * chunk }),
-    );
-    const times = this.gpu.tensor([2 * chunk * sets.length, 2], { dtype: "u32", label: "time stamps" });
-    const resolved = device.createBuffer({ size: 16 * chunk * sets.length, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-    const encoder = device.createCommandEncoder({ label: this.label });
+    using stamps = new Timestamps(this.gpu, dispatches.length);
+    const encoder = this.gpu.device.createCommandEncoder({ label: this.label });
     let n = 0;
     this.#steps.forEach((step, i) => {
       if (step.kind !== "dispatch") return this.#encodeTransfer(encoder, step);
-      const querySet = sets[Math.floor(n / chunk)];
-      const at = 2 * (n++ % chunk);
-      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } });
-      pass.setPipeline(step.kernel.pipeline);
-      pass.setBindGroup(0, this.#bindGroups![i]);
-      pass.dispatchWorkgroups(...step.workgroups);
+      const pass = encoder.beginComputePass({ timestampWrites: stamps.of(n++) });
+      this.#encodeDispatch(pass, step, i);
       pass.end();
     });
-    sets.forEach((set, i) => encoder.resolveQuerySet(set, 0, 2 * chunk, resolved, 16 * chunk * i));
-    encoder.copyBufferToBuffer(resolved, 0, times.storage.buffer!, 0, resolved.size);
     this.gpu.submit(encoder);
-    const stamps = new BigUint64Array((await this.gpu.read(times))[0].buffer);
-    resolved.destroy();
-    sets.forEach((set) => set.destroy());
-    this.gpu.destroy(times);
-    return dispatches.map(({ kernel: { label }, tensors, params = {} }, i) => {
-      const milliseconds = Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6;
-      return { label, milliseconds, tensors, params };
-    });
+    const times = await stamps.milliseconds();
+    return dispatches.map(({ kernel: { label }, tensors, flops }, i) => ({ label, milliseconds: times[i], tensors, flops }));
   }
 
   /** Frees the plan's own tensors and its parameters. */
@@ -189,37 +182,45 @@ export class Plan implements Disposable {
     } else encoder.clearBuffer(bufferOf(step.tensor), step.tensor.offset, step.tensor.bytes);
   }
 
-  #build(): void {
-    if (this.#bindGroups) return;
-    this.gpu.scratch.place(this.#lifetimes());
+  #encodeDispatch(pass: GPUComputePassEncoder, { kernel, workgroups }: DispatchStep, i: number): void {
+    pass.setPipeline(kernel.pipeline);
+    pass.setBindGroup(0, this.#bindGroups![i]!);
+    pass.dispatchWorkgroups(...workgroups);
+  }
+
+  /** One buffer with the parameters of all dispatches. */
+  #writeParams(): GPUBuffer {
     const { device } = this.gpu;
     const align = Math.max(device.limits.minUniformBufferOffsetAlignment, 16);
-    const starts: number[] = [];
     let total = 0;
-    for (const step of this.#steps) {
-      starts.push(total);
+    this.#paramsAt = this.#steps.map((step) => {
+      const at = total;
       if (step.kind === "dispatch" && step.kernel.paramsBinding >= 0) total += Math.ceil(step.kernel.paramsBytes / align) * align;
-    }
-    const bytes = new ArrayBuffer(Math.max(total, 16));
-    this.#params = this.gpu.buffer(bytes.byteLength, `${this.label} parameters`, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-    this.#bindGroups = this.#steps.map((step, i) => {
-      if (step.kind !== "dispatch") return undefined as unknown as GPUBindGroup;
-      const { kernel } = step;
-      const entries: GPUBindGroupEntry[] = kernel.bindings.map(({ name, binding }) => {
-        const tensor = step.tensors[name];
-        return {
-          binding,
-          resource: { buffer: bufferOf(tensor), offset: tensor.offset, size: Math.max(16, Math.ceil(tensor.bytes / 16) * 16) },
-        };
-      });
-      if (kernel.paramsBinding >= 0) {
-        kernel.packParams(step.params ?? {}, new DataView(bytes, starts[i], kernel.paramsBytes));
-        entries.push({ binding: kernel.paramsBinding, resource: { buffer: this.#params!, offset: starts[i], size: kernel.paramsBytes } });
-      }
-      this.gpu.counters.bindGroups++;
-      return device.createBindGroup({ label: kernel.label, layout: kernel.layout, entries });
+      return at;
     });
-    device.queue.writeBuffer(this.#params, 0, bytes);
+    const bytes = new ArrayBuffer(Math.max(total, 16));
+    this.#steps.forEach((step, i) => {
+      if (step.kind !== "dispatch" || step.kernel.paramsBinding < 0) return;
+      step.kernel.packParams(step.params ?? {}, new DataView(bytes, this.#paramsAt[i], step.kernel.paramsBytes));
+    });
+    const buffer = this.gpu.buffer(bytes.byteLength, `${this.label} parameters`, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    device.queue.writeBuffer(buffer, 0, bytes);
+    return buffer;
+  }
+
+  #bindGroup({ kernel, tensors }: DispatchStep, paramsAt: number): GPUBindGroup {
+    const entries: GPUBindGroupEntry[] = kernel.bindings.map(({ name, binding }) => {
+      const tensor = tensors[name];
+      return {
+        binding,
+        resource: { buffer: bufferOf(tensor), offset: tensor.offset, size: Math.max(16, Math.ceil(tensor.bytes / 16) * 16) },
+      };
+    });
+    if (kernel.paramsBinding >= 0) {
+      entries.push({ binding: kernel.paramsBinding, resource: { buffer: this.#params!, offset: paramsAt, size: kernel.paramsBytes } });
+    }
+    this.gpu.counters.bindGroups++;
+    return this.gpu.device.createBindGroup({ label: kernel.label, layout: kernel.layout, entries });
   }
 
   #lifetimes(): Lifetime[] {

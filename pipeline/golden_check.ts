@@ -33,7 +33,7 @@ export async function* checkGolden(gpu: Gpu, dir: string, options: CheckGoldenOp
     folder,
     model,
     comparison: new Comparison(),
-    tolerances: tolerancesFor({ weights, half: takesHalf(gpu, weights) }),
+    tolerances: tolerancesFor({ weights, half: takesHalf(gpu, { dtype: weights }) }),
   };
   const groups = [
     tokenizerCases,

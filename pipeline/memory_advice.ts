@@ -76,7 +76,7 @@ export function savingLines(savings: readonly MemorySaving[]): string {
  */
 export async function checkMemory(gpu: Gpu, settings: RunSettings, options: EstimateMemoryOptions): Promise<string> {
   const need = await estimateMemory(gpu, settings, options);
-  const given = await availableMemory(need.total);
+  const given = await availableMemory(need.total, gpu.requested);
   if (given >= need.total) return `about ${describeNeed(need)}; the adapter gives it`;
   throw new MaspError(
     `about ${describeNeed(need)}, of which the adapter gives ${bytesText(given)}. ${

@@ -17,9 +17,14 @@ const kernelSchema = z.strictObject({
 
 const tuningSchema = z.strictObject({ adapter: z.string(), products: z.record(z.string(), kernelSchema) });
 
+/** What the choice of kernels depends on: the adapter, and what it is asked for. */
+function nameOf({ name, precision, subgroupMatrices }: Gpu): string {
+  return [name, precision, ...(subgroupMatrices.length ? ["subgroup matrices"] : [])].join(", ");
+}
+
 /** Where the measurements of an adapter are kept. */
-export function tuningPath(adapter: string, dir = "outputs/tuning"): string {
-  return join(dir, `${adapter.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}.json`);
+export function tuningPath(gpu: Gpu, dir = "outputs/tuning"): string {
+  return join(dir, `${nameOf(gpu).toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}.json`);
 }
 
 /**
@@ -29,9 +34,9 @@ export function tuningPath(adapter: string, dir = "outputs/tuning"): string {
  * @returns the file
  */
 export async function saveTuning(gpu: Gpu, products: ReadonlyMap<string, ProductKernel>, dir?: string): Promise<string> {
-  const path = tuningPath(gpu.name, dir);
-  const all = new Map([...await readTuning(gpu.name, dir) ?? [], ...products]);
-  await writeFileAtomic(path, `${JSON.stringify({ adapter: gpu.name, products: Object.fromEntries(all) }, null, 2)}\n`);
+  const path = tuningPath(gpu, dir);
+  const all = new Map([...await readTuning(gpu, dir) ?? [], ...products]);
+  await writeFileAtomic(path, `${JSON.stringify({ adapter: nameOf(gpu), products: Object.fromEntries(all) }, null, 2)}\n`);
   return path;
 }
 
@@ -42,13 +47,13 @@ export async function saveTuning(gpu: Gpu, products: ReadonlyMap<string, Product
  * @throws {MaspError} when the file is no such file
  */
 export async function useTuning(gpu: Gpu, dir?: string): Promise<number> {
-  const products = await readTuning(gpu.name, dir);
+  const products = await readTuning(gpu, dir);
   for (const [key, kernel] of products ?? []) gpu.productKernels.set(key, kernel);
   return products?.size ?? 0;
 }
 
-async function readTuning(adapter: string, dir?: string): Promise<Map<string, ProductKernel> | undefined> {
-  const path = tuningPath(adapter, dir);
+async function readTuning(gpu: Gpu, dir?: string): Promise<Map<string, ProductKernel> | undefined> {
+  const path = tuningPath(gpu, dir);
   if (!await Deno.stat(path).then(() => true, () => false)) return undefined;
   const result = tuningSchema.safeParse(await readJson(path));
   if (!result.success) {
@@ -56,6 +61,6 @@ async function readTuning(adapter: string, dir?: string): Promise<Map<string, Pr
       `"${path}" holds no measurements of kernels:\n${z.prettifyError(result.error)}\nRemove it, then run deno task bench tune`,
     );
   }
-  if (result.data.adapter !== adapter) return undefined;
+  if (result.data.adapter !== nameOf(gpu)) return undefined;
   return new Map(Object.entries(result.data.products));
 }

@@ -17,7 +17,9 @@ await runCommand({
   const weights = textFlag(invocation, "weights") ?? "f32";
   if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
   await using gpu = await openGpu(gpuFlags(invocation));
-  if (takesHalf(gpu, weights)) console.log("Products with these weights round their factors to f16 (--precision f32 turns that off).");
+  if (takesHalf(gpu, { dtype: weights })) {
+    console.log("Products with these weights round their factors to f16 (--precision f32 turns that off).");
+  }
   const begin = performance.now();
   let passed = 0;
   let failed = 0;

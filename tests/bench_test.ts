@@ -5,6 +5,7 @@ import { requestGpu } from "../kernels/gpu.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { asMatrix } from "../kernels/linear/matrix.ts";
 import { Plan } from "../kernels/plan.ts";
+import { gatherRows } from "../kernels/rows/rows.ts";
 import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
@@ -112,7 +113,10 @@ Deno.test({
     assertEquals(lines[0].flops, 2 * 40 * 64 * 48);
     assertEquals(lines[0].bytes, 4 * (40 * 64 + 48 * 64 + 40 * 48));
     assert(lines[0].ms > 0);
-    const attention = { label: "attention dkv tiled 128", tensors: { dy: x }, params: { rows: 40, keys: 30 } };
-    assertEquals(workOf(attention).flops, 8 * 40 * 30 * 64);
+    using gathering = new Plan(gpu, "gathering");
+    const table = gathering.persistent([1000, 64]);
+    const index = gathering.persistent([3], { dtype: "u32", data: new Uint32Array(3) });
+    gatherRows(gathering, { source: table, index, out: gathering.persistent([3, 64]) });
+    assert(workOf((await gathering.profile())[0]).bytes < table.bytes); // it reads three rows
   },
 });

@@ -33,7 +33,7 @@ export interface AttentionResult {
  */
 export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   const { q, k, v, ranges, heads, kvHeads, headDim } = args;
-  const { rows, keys, group, params } = checkOperands(args);
+  const { rows, keys, group, params, flops } = checkOperands(args);
   const out = args.out ?? plan.scratch([rows, heads * headDim], { label: "attention" });
   expectShape(out, [rows, heads * headDim]);
   const lse = args.lse === true ? plan.scratch([rows, heads], { label: "attention lse" }) : args.lse || undefined;
@@ -50,6 +50,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       tensors: { ...operands, ...results },
       params,
       workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
+      flops: 2 * flops,
     });
   } else if (variant === "tiled") {
     expectWorkgroupMemory(plan.gpu, TILED_BYTES);
@@ -57,6 +58,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       tensors: { ...operands, ...results },
       params,
       workgroups: [Math.ceil(rows / TILE), heads],
+      flops: 2 * flops,
     });
   } else {
     expectWorkgroupMemory(plan.gpu, decodeBytes({ headDim, group }));
@@ -67,6 +69,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       tensors: { ...operands, parts, sums },
       params,
       workgroups: [splits, kvHeads, rows],
+      flops: 2 * flops,
     });
     plan.dispatch({ label: `attention join ${headDim}`, code: decodeJoin({ headDim }, options) }, {
       tensors: { ranges, parts, sums, ...results },

@@ -43,7 +43,7 @@ export interface AttentionGradients {
  */
 export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): AttentionGradients {
   const { q, k, v, ranges, out, lse, dout, keyRanges, heads, kvHeads, headDim } = args;
-  const { rows, keys, group, params } = checkOperands(args);
+  const { rows, keys, group, params, flops } = checkOperands(args);
   expectShape(out, [rows, heads * headDim]);
   expectShape(dout, [rows, heads * headDim]);
   expectShape(lse, [rows, heads]);
@@ -61,11 +61,13 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
       tensors: { ...operands, y: out, dq: gradients.dq },
       params,
       workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
+      flops: 3 * flops,
     });
     plan.dispatch({ label: `attention dkv software ${headDim}`, code: softwareBackwardKey(shape) }, {
       tensors: { ...operands, key_ranges: keyRanges, dkv },
       params,
       workgroups: [Math.ceil(keys / 8), kvHeads],
+      flops: 4 * flops,
     });
     return gradients;
   }
@@ -74,6 +76,7 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
     tensors: { ...operands, y: out, dq: gradients.dq },
     params,
     workgroups: [Math.ceil(rows / TILE), heads],
+    flops: 3 * flops,
   });
   // A workgroup to every query head keeps the GPU busy; the heads of a group are added up afterwards.
   const half = group === 1 ? 0 : viewable(keys * heads * headDim);
@@ -83,6 +86,7 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
     tensors: { ...operands, key_ranges: keyRanges, dkv: parts },
     params: group === 1 ? params : { ...params, ...partPlaces },
     workgroups: [Math.ceil(keys / TILE), heads],
+    flops: 4 * flops,
   });
   if (group > 1) {
     const { dk_offset, dv_offset, dkv_stride } = params;

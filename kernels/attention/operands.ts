@@ -58,6 +58,8 @@ export interface CheckedOperands {
   readonly keys: number;
   /** Query heads to a key/value head. */
   readonly group: number;
+  /** Operations of one product of rows and keys over all heads. */
+  readonly flops: number;
   /** The members of the kernels' `params` that say where operands lie; the places of gradients are 0. */
   readonly params: Record<string, number>;
 }
@@ -95,6 +97,7 @@ export function checkOperands(args: AttentionOperands): CheckedOperands {
     rows,
     keys,
     group: heads / kvHeads,
+    flops: 2 * rows * keys * heads * headDim,
     params: {
       rows,
       keys,

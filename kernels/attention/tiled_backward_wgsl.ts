@@ -39,7 +39,13 @@ ${declareSums("dq", headDim)}
   for (var first = keys.x; first < keys.y; first += ${TILE}u) {
 ${
     scores("s", headDim, {
-      a: { binding: "q", place: (of) => `q_place(${of}) + head * ${vectors}u`, start: "first_row", last: "params.rows - 1u", factor: "scale" },
+      a: {
+        binding: "q",
+        place: (of) => `q_place(${of}) + head * ${vectors}u`,
+        start: "first_row",
+        last: "params.rows - 1u",
+        factor: "scale",
+      },
       b: { binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first", last: "keys.y - 1u" },
     })
   }
@@ -80,7 +86,13 @@ ${declareSums("dv", headDim)}
   for (var first = queries.x; first < queries.y; first += ${TILE}u) {
 ${
     scores("s", headDim, {
-      a: { binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first_row", last: "params.keys - 1u", factor: "scale" },
+      a: {
+        binding: "k",
+        place: (of) => `k_place(${of}) + kv_head * ${vectors}u`,
+        start: "first_row",
+        last: "params.keys - 1u",
+        factor: "scale",
+      },
       b: { binding: "q", place: (of) => `q_place(${of}) + head * ${vectors}u`, start: "first", last: "queries.y - 1u" },
     })
   }

@@ -218,7 +218,13 @@ ${declareSums("y", headDim)}
   for (var first = keys.x; first < keys.y; first += ${TILE}u) {
 ${
     scores("s", headDim, {
-      a: { binding: "q", place: (of) => `q_place(${of}) + head * ${vectors}u`, start: "first_row", last: "params.rows - 1u", factor: "scale" },
+      a: {
+        binding: "q",
+        place: (of) => `q_place(${of}) + head * ${vectors}u`,
+        start: "first_row",
+        last: "params.rows - 1u",
+        factor: "scale",
+      },
       b: { binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first", last: "keys.y - 1u" },
     })
   }

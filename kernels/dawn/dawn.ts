@@ -23,6 +23,9 @@ interface DawnModule {
 /** Experimental features (subgroup matrices among them), and 16-bit floats on NVIDIA's Vulkan, which Dawn leaves out otherwise. */
 const TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 
+/** Time stamps in steps of 0.1 ms, against fingerprinting in a browser. */
+const TOGGLES_OFF = ["timestamp_quantization"];
+
 /** What was made: a device whose implementation was garbage-collected crashes. */
 const kept: GPU[] = [];
 
@@ -55,7 +58,8 @@ export async function openDawn(options: OpenDawnOptions = {}): Promise<GPU> {
       cause: error,
     });
   }
-  const gpu = dawn.create([`enable-dawn-features=${[...TOGGLES, ...toggles].join(",")}`, ...(backend ? [`backend=${backend}`] : [])]);
+  const features = [`enable-dawn-features=${[...TOGGLES, ...toggles].join(",")}`, `disable-dawn-features=${TOGGLES_OFF.join(",")}`];
+  const gpu = dawn.create([...features, ...(backend ? [`backend=${backend}`] : [])]);
   kept.push(gpu);
   return gpu;
 }

@@ -76,6 +76,8 @@ export interface LinearInputGradientArgs {
   residual?: Tensor;
   /** (T, K) f32; scratch when left out */
   out?: Tensor;
+  /** `f32` where dy must not be rounded to f16: numbers of very different size in a row that all count. */
+  precision?: "f32";
   /** Overrides the choice of the kernel. */
   kernel?: ProductKernel;
 }
@@ -105,6 +107,7 @@ export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): 
       epilogue: { bias: false, residual: first && !!residual, accumulate: !first },
       rowStride: weight.columns,
       firstColumn: 0,
+      precision: args.precision,
       kernel: args.kernel,
     });
   });
@@ -136,6 +139,7 @@ export function linearWeightGradient(plan: Plan, args: LinearWeightGradientArgs)
         tensors: { dy, x, dweight },
         params: { outputs, inputs, first_row: first },
         workgroups: [Math.ceil(inputs / 128), Math.ceil(outputs / 4 / OUTPUT_STRIP)],
+        flops: 2 * Math.min(ROWS_AT_ONCE, rows - first) * outputs * inputs,
       });
     }
   } else {
@@ -143,6 +147,7 @@ export function linearWeightGradient(plan: Plan, args: LinearWeightGradientArgs)
       tensors: { dy, x, dweight },
       params: { rows, outputs, inputs },
       workgroups: [Math.ceil(inputs / 32), Math.ceil(outputs / 16)],
+      flops: 2 * rows * outputs * inputs,
     });
   }
   if (dbias) biasGradient(plan, { dy, dbias });
@@ -170,6 +175,7 @@ function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKern
     tensors: p.tensors,
     params: { rows: p.rows, columns: p.columns, depth: p.depth, row_stride: p.rowStride, first_column: p.firstColumn },
     workgroups: kernel.variant === "vector" ? [Math.min(across, 65535), Math.ceil(across / 65535)] : [across, Math.ceil(p.rows / tileRows)],
+    flops: 2 * p.rows * p.columns * p.depth,
   });
 }
 

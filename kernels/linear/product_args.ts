@@ -15,6 +15,8 @@ export interface ProductArgs {
   tensors: Readonly<Record<string, Tensor>>;
   /** Number type of the weights. */
   dtype: WeightType;
+  /** `f32` where factors must not be rounded to f16; the device's precision when left out. */
+  precision?: "f32" | "f16";
   /** What is added. */
   epilogue: Epilogue;
   /** Numbers from row to row of `y`. */

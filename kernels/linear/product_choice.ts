@@ -29,6 +29,8 @@ export interface ProductShape {
   readonly depth: number;
   /** Number type of the weights. */
   readonly dtype: WeightType;
+  /** `f32` where factors must not be rounded to f16; the device's precision when left out. */
+  readonly precision?: "f32" | "f16";
 }
 
 /** Rows up to which a product is computed as so many vector times matrix products. */
@@ -39,14 +41,21 @@ const BUSY = 192;
 
 /** The kernel for a product. */
 export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel {
-  const { rows, columns, depth, dtype } = shape;
+  const { rows, columns, depth } = shape;
   if (depth % 4 || (form === "columns" && columns % 4)) return { variant: "plain" };
   if (form === "rows" && rows <= VECTOR_ROWS) return { variant: "vector" };
   const measured = gpu.productKernels.get(productKey(form, shape));
-  if (measured) return measured;
-  if (takesSubgroupMatrices(gpu, dtype)) return { variant: "subgroup_matrix" };
+  if (measured && isPossible(gpu, measured, shape)) return measured;
+  if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix" };
   if (gpu.software && gpu.subgroupSize === 8) return { variant: "subgroup" };
-  return tileKernel(shape, { half: takesHalf(gpu, dtype) });
+  return tileKernel(shape, { half: takesHalf(gpu, shape) });
+}
+
+/** Whether the device has what a kernel needs, and the product may be as exact as the kernel is. */
+function isPossible(gpu: Gpu, { variant, tile }: ProductKernel, shape: ProductShape): boolean {
+  if (variant === "subgroup_matrix") return takesSubgroupMatrices(gpu, shape);
+  if (variant === "subgroup") return gpu.subgroupSize === 8;
+  return !tile?.half || takesHalf(gpu, shape);
 }
 
 /** Large tiles where they keep the GPU busy; otherwise small ones, and the summed dimension cut until they do. */
@@ -61,14 +70,14 @@ function tileKernel({ rows, columns, depth }: ProductShape, { half }: { half: bo
 export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel[] {
   const chosen = productKernel(gpu, form, shape);
   if (chosen.variant === "plain" || chosen.variant === "vector") return [chosen];
-  const tiles = [false, ...(takesHalf(gpu, shape.dtype) ? [true] : [])].flatMap((half) =>
+  const tiles = [false, ...(takesHalf(gpu, shape) ? [true] : [])].flatMap((half) =>
     ([64, 128] as const).flatMap((side) =>
       [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256)
         .map((splits): ProductKernel => ({ variant: "tiled", tile: { side, half }, splits }))
     )
   );
   const others: ProductKernel[] = [
-    ...(takesSubgroupMatrices(gpu, shape.dtype) ? [{ variant: "subgroup_matrix" as const }] : []),
+    ...(takesSubgroupMatrices(gpu, shape) ? [{ variant: "subgroup_matrix" as const }] : []),
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
   ];
   const all = [chosen, ...others, ...tiles].map((kernel) => [JSON.stringify({ splits: 1, ...kernel }), kernel] as const);

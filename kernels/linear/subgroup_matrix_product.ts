@@ -27,8 +27,8 @@ const PEAK = 14;
 /**
  * Whether products with these weights are computed by subgroup matrices. Only where factors may be rounded to f16.
  */
-export function takesSubgroupMatrices(gpu: Gpu, dtype: WeightType): boolean {
-  return takesHalf(gpu, dtype) && gpu.subgroupSize > 0 && shapeFor(gpu, TILE) !== undefined;
+export function takesSubgroupMatrices(gpu: Gpu, product: { dtype: WeightType; precision?: "f32" | "f16" }): boolean {
+  return takesHalf(gpu, product) && gpu.subgroupSize > 0 && shapeFor(gpu, TILE) !== undefined;
 }
 
 /** The adapter's largest matrices that fit into a tile. */
@@ -58,6 +58,7 @@ export function subgroupMatrixProduct(plan: Plan, form: Form, args: SubgroupMatr
     params: { rows, columns, depth, row_stride: args.rowStride, first_column: args.firstColumn },
     // neighbours share their weights: rows first
     workgroups: [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)],
+    flops: 2 * rows * columns * depth,
   });
   keepHalfRows(plan, { ...asHalf, half, rowScales });
 }

@@ -2,7 +2,11 @@
 import type { Gpu } from "../gpu.ts";
 import type { WeightType } from "./weight_types.ts";
 
-/** Whether products with these weights may round their factors to f16. Not with f32 weights: who keeps them wants f32 products. */
-export function takesHalf(gpu: Gpu, dtype: WeightType): boolean {
-  return gpu.precision === "f16" && gpu.has("shader-f16") && dtype !== "f32";
+/**
+ * Whether products with these weights may round their factors to f16. Not with f32 weights: who keeps them wants f32 products.
+ *
+ * @param precision what the product itself asks for; the device's when left out
+ */
+export function takesHalf(gpu: Gpu, { dtype, precision = gpu.precision }: { dtype: WeightType; precision?: "f32" | "f16" }): boolean {
+  return precision === "f16" && gpu.precision === "f16" && gpu.has("shader-f16") && dtype !== "f32";
 }

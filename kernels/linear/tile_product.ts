@@ -31,6 +31,7 @@ export function recordTileProduct(plan: Plan, form: Form, options: ProductArgs &
     tensors: { ...(split ? factors : tensors), y: parts, ...(half && { a: half.half, row_scales: half.rowScales }) },
     params,
     workgroups: [Math.ceil(columns / tile.side), Math.ceil(rows / tile.side), splits],
+    flops: 2 * rows * columns * depth,
   });
   if (split) {
     const sums = partSums(epilogue);

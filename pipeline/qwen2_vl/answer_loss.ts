@@ -35,5 +35,6 @@ export function answerLoss(plan: Plan, args: AnswerLossArgs): { logits: Tensor; 
   const vocabulary = head.rows;
   const { stats } = crossEntropy(plan, { logits, targets, weights, vocabulary, loss, nll });
   const dlogits = crossEntropyBackward(plan, { logits, targets, weights, vocabulary, stats });
-  return { logits, dlogits, dhidden: linearInputGradient(plan, { dy: dlogits, weight: head }) };
+  // A probability is tiny, but there are 150,000 of them beside the one of the answer; the product is bound by reading the head.
+  return { logits, dlogits, dhidden: linearInputGradient(plan, { dy: dlogits, weight: head, precision: "f32" }) };
 }

@@ -12,26 +12,14 @@ export interface Work {
   bytes: number;
 }
 
-/** Products to a pair of query and key, in parts of attention. */
-const ATTENTION_PRODUCTS: readonly [label: RegExp, products: number][] = [[/attention dq/, 3], [/attention dkv (?!sum)/, 4], [
-  /^attention/,
-  2,
-]];
-
 /** Bindings of which a kernel reads a few rows only: as many as it writes at most, and mostly from a cache. */
 const PARTLY_READ: readonly [label: RegExp, binding: string][] = [[/^gather_rows/, "source"], [/^rotary/, "table"]];
 
 /** The work of a dispatch. */
-export function workOf({ label, tensors, params }: Pick<ProfileEntry, "label" | "tensors" | "params">): Work {
+export function workOf({ label, tensors, flops }: ProfileEntry): Work {
   const looked = PARTLY_READ.find(([pattern]) => pattern.test(label))?.[1];
   const bytes = Object.entries(tensors).reduce((sum, [name, tensor]) => sum + (name === looked ? 0 : tensor.bytes), 0);
-  const { rows, columns, depth, outputs, inputs, keys } = params;
-  if (rows && columns && depth) return { flops: 2 * rows * columns * depth, bytes };
-  if (/weight gradient/.test(label) && outputs && inputs) return { flops: 2 * (tensors.dy?.shape[0] ?? 0) * outputs * inputs, bytes };
-  const products = ATTENTION_PRODUCTS.find(([pattern]) => pattern.test(label))?.[1];
-  const width = (tensors.dy ?? tensors.y)?.shape[1];
-  if (products && rows && keys && width) return { flops: 2 * products * rows * keys * width, bytes };
-  return { flops: 0, bytes };
+  return { flops, bytes };
 }
 
 /** A line of a profile. */

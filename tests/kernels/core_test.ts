@@ -1,9 +1,11 @@
 /** The machinery under the kernels: memory, bindings, errors, what a second run creates. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { GpuError, requestGpu } from "../../kernels/gpu.ts";
-import type { KernelSource } from "../../kernels/kernel.ts";
+import { type Gpu, GpuError, requestGpu } from "../../kernels/gpu.ts";
+import { FLOPS_PER_SUBMIT } from "../../kernels/commands.ts";
+import { Kernel, type KernelSource } from "../../kernels/kernel.ts";
 import { createMatrix, destroyMatrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
+import { availableMemory } from "../../kernels/available_memory.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { gpuTest } from "./support.ts";
 
@@ -43,6 +45,90 @@ gpuTest("scratch tensors share memory when one is dead before the other is writt
   other.run();
   assertEquals(gpu.scratch.bytes, before, "another plan took its own memory");
   assert(buffers.includes(again[1].storage.buffer));
+});
+
+const MIB = 2 ** 20;
+
+/** Copies `x` through scratch tensors of so many MiB, which all live at the same time, and adds one. @returns the result */
+function throughLarge(plan: Plan, x: Tensor, sizes: readonly number[]): Tensor {
+  const large = sizes.map((mib) => plan.scratch([mib * MIB / 4]));
+  large.forEach((tensor, i) => plan.copy(i ? large[i - 1].view(x.shape) : x, tensor));
+  const y = plan.persistent(x.shape);
+  plan.dispatch(ADD_ONE, { tensors: { x: large.at(-1)!.view(x.shape), y }, params: { count: x.size }, workgroups: [1] });
+  for (const tensor of large) plan.copy(tensor.view([4]), plan.persistent([4]));
+  return y;
+}
+
+Deno.test("scratch memory that is too small for a larger plan is given back; smaller plans go on, in the same run too", async () => {
+  for (const together of [false, true]) {
+    await using gpu = await requestGpu();
+    using plan = new Plan(gpu);
+    const x = plan.persistent([50], { data: new Float32Array(50).fill(3) });
+    const plans = [[48, 48], [60, 60, 60], [20], [60, 60, 60, 60]].map((sizes) => {
+      const plan = new Plan(gpu, sizes.join());
+      return { plan, y: throughLarge(plan, x, sizes) };
+    });
+    const clears = plans.map(({ y }) => {
+      const plan = new Plan(gpu);
+      plan.clear(y);
+      return plan;
+    });
+    const round = () => {
+      gpu.run(...clears);
+      if (together) gpu.run(...plans.map(({ plan }) => plan));
+      else for (const { plan } of plans) plan.run();
+    };
+    for (let n = 0; n < 3; n++) {
+      if (n === 2) { // everything has found its place
+        const { buffers, bindGroups } = gpu.counters;
+        round();
+        assertEquals([gpu.counters.buffers, gpu.counters.bindGroups], [buffers, bindGroups]);
+      } else round();
+      for (const { y } of plans) assert((await gpu.readFloats(y)).every((value) => value === 4));
+    }
+    assert(gpu.scratch.bytes < 350 * MIB, `${gpu.scratch.bytes / MIB} MiB`);
+    assert(gpu.counters.peakBytes < 350 * MIB, `${gpu.counters.peakBytes / MIB} MiB`);
+    for (const { plan } of plans) plan[Symbol.dispose]();
+    for (const plan of clears) plan[Symbol.dispose]();
+  }
+});
+
+gpuTest("much work is submitted in parts, in its order", async (gpu) => {
+  using plan = new Plan(gpu);
+  const x = plan.persistent([10], { data: new Float32Array(10).fill(1) });
+  const y = plan.scratch([10]);
+  for (let i = 0; i < 7; i++) {
+    const tensors = i % 2 ? { x: y, y: x } : { x, y };
+    plan.dispatch(ADD_ONE, { tensors, params: { count: 10 }, workgroups: [1], flops: 0.4 * FLOPS_PER_SUBMIT });
+  }
+  const result = plan.persistent([10]);
+  plan.copy(y, result);
+  const { submits } = gpu.counters;
+  gpu.run(plan, { from: result, to: x });
+  assertEquals(gpu.counters.submits - submits, 3);
+  assertEquals([...await gpu.readFloats(x)], Array(10).fill(8));
+});
+
+gpuTest("a profile has a time for every dispatch, however many they are", async (gpu) => {
+  using plan = new Plan(gpu);
+  chain(plan, plan.persistent([100]), 2100);
+  const entries = await plan.profile();
+  assertEquals(entries.length, 2100);
+  assert(entries.every(({ label, milliseconds }) => label === "add one" && milliseconds >= 0 && milliseconds < 1000));
+  assert(entries.some(({ milliseconds }) => milliseconds > 0));
+});
+
+Deno.test("a kernel that binds more buffers than the adapter allows says so", () => {
+  const less = { name: "a small adapter", device: { limits: { maxStorageBuffersPerShaderStage: 1 } } } as unknown as Gpu;
+  assertThrows(() => new Kernel(less, ADD_ONE), Error, 'add one binds 2 buffers; "a small adapter" allows 1');
+});
+
+gpuTest("the memory that is tried is the adapter's that runs", async () => {
+  let asked = 0;
+  const gpu = { requestAdapter: (options: GPURequestAdapterOptions) => (asked++, navigator.gpu.requestAdapter(options)) } as unknown as GPU;
+  await using other = await requestGpu({ gpu });
+  assertEquals(await availableMemory(1000, other.requested), 1000);
+  assertEquals(asked, 2);
 });
 
 gpuTest("a second run creates no pipeline, bind group or buffer; a disposed plan gives its memory back", async (gpu) => {

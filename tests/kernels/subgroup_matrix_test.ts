@@ -75,7 +75,7 @@ for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       const expected = linearReference(roundedRows(x, inputs), w, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
       const what = `(${rows}, ${inputs}, ${outputs})`;
       assertLess(relativeError(y, expected), 2e-6, what);
-      if (takesSubgroupMatrices(gpu, dtype)) {
+      if (takesSubgroupMatrices(gpu, { dtype })) {
         const own = await emulated(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual }, own: true });
         assertLess(relativeError(own, expected), 2e-6, `the adapter's own ${what}`);
       }
@@ -83,7 +83,7 @@ for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       const dx = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before });
       const expectedDx = linearBackwardReference(roundedRows(dy, outputs), { x, weight: w, rows, inputs, outputs }).dx;
       assertLess(relativeError(dx, expectedDx.map((v, i) => v + before[i])), 2e-6, `backward ${what}`);
-      if (takesSubgroupMatrices(gpu, dtype)) {
+      if (takesSubgroupMatrices(gpu, { dtype })) {
         const own = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before, own: true });
         assertLess(relativeError(own, expectedDx.map((v, i) => v + before[i])), 2e-6, `the adapter's own backward ${what}`);
       }
@@ -178,13 +178,13 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
   assertEquals(subgroupMatrixShapes({} as GPUAdapterInfo), []);
   const like = (facts: object) =>
     ({ subgroupMatrices: shapes, subgroupSize: 32, precision: "f16", has: () => true, ...facts }) as unknown as Gpu;
-  assertEquals([takesSubgroupMatrices(like({}), "bf16"), takesSubgroupMatrices(like({}), "int4")], [true, true]);
-  assertEquals(takesSubgroupMatrices(like({}), "f32"), false);
-  assertEquals(takesSubgroupMatrices(like({ precision: "f32" }), "bf16"), false);
-  assertEquals(takesSubgroupMatrices(like({ subgroupSize: 0 }), "bf16"), false);
-  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [] }), "bf16"), false);
-  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [{ rows: 24, columns: 24, depth: 24 }] }), "bf16"), false);
-  assertEquals(takesSubgroupMatrices(like({ has: () => false }), "bf16"), false);
+  assertEquals([takesSubgroupMatrices(like({}), { dtype: "bf16" }), takesSubgroupMatrices(like({}), { dtype: "int4" })], [true, true]);
+  assertEquals(takesSubgroupMatrices(like({}), { dtype: "f32" }), false);
+  assertEquals(takesSubgroupMatrices(like({ precision: "f32" }), { dtype: "bf16" }), false);
+  assertEquals(takesSubgroupMatrices(like({ subgroupSize: 0 }), { dtype: "bf16" }), false);
+  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [] }), { dtype: "bf16" }), false);
+  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [{ rows: 24, columns: 24, depth: 24 }] }), { dtype: "bf16" }), false);
+  assertEquals(takesSubgroupMatrices(like({ has: () => false }), { dtype: "bf16" }), false);
   if (gpu.subgroupMatrices.length === 0) {
     using plan = new Plan(gpu);
     const weight = firstRows(asMatrix(plan.persistent([8, 8])), 8);

@@ -14,7 +14,7 @@ export function testGpu(): Promise<Gpu> {
 
 /** What the product that an adapter chooses may differ by: subgroup matrices round activations to f16. */
 export function productTolerance(gpu: Gpu, dtype: WeightType): number {
-  return takesSubgroupMatrices(gpu, dtype) ? 5e-4 : 1e-6;
+  return takesSubgroupMatrices(gpu, { dtype }) ? 5e-4 : 1e-6;
 }
 
 /** A kernel test: resources that outlive a single test (the device) are allowed. */

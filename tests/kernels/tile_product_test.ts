@@ -78,6 +78,33 @@ Deno.test("products are computed as they were measured; every candidate is right
   assertEquals(productKernel(gpu, "rows", { ...shape, depth: 2046 }), { variant: "plain" });
   const halves = (dtype: "bf16" | "f32") => productCandidates(gpu, "rows", { ...shape, dtype }).filter(({ tile }) => tile?.half).length;
   assertEquals([halves("bf16") > 0, halves("f32")], [true, 0]);
+  assertEquals(measured.tile?.half, true);
+  assertEquals(productKernel(gpu, "rows", { ...shape, precision: "f32" }).tile?.half ?? false, false);
+  await using exact = await requestGpu({ precision: "f32", software: false });
+  for (const kernel of [measured, { variant: "subgroup_matrix" as const }]) {
+    exact.productKernels.set(productKey("rows", shape), kernel);
+    assertEquals(productKernel(exact, "rows", shape), { variant: "tiled", tile: { side: 64, half: false }, splits: 2 });
+  }
+});
+
+Deno.test("an input gradient in f32 keeps what is tiny beside its row's largest number", async () => {
+  await using gpu = await requestGpu({ precision: "f16", software: false });
+  const [rows, inputs, outputs] = [3, 32, 4096];
+  const dy = randomFloats(rows * outputs, 1).map((value, i) => i % outputs === 7 ? 0.5 : value * 1e-9);
+  const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 2, dtype: "bf16" });
+  values.fill(0, 7 * inputs, 8 * inputs);
+  gpu.write(weight.blocks[0].tensor, new Uint8Array(2 * inputs), { byteOffset: 2 * 7 * inputs });
+  const { dx } = linearBackwardReference(dy, { x: new Float32Array(rows * inputs), weight: values, rows, inputs, outputs });
+  using plan = new Plan(gpu);
+  const given = plan.persistent([rows, outputs], { data: dy });
+  const results = ([undefined, "f32"] as const).map((precision) =>
+    linearInputGradient(plan, { dy: given, weight, precision, out: plan.persistent([rows, inputs]) })
+  );
+  plan.run();
+  const [half, exact] = await Promise.all(results.map(async (result) => relativeError(await gpu.readFloats(result), dx)));
+  assertLess(exact, 1e-6);
+  assertLess(1e-3, half); // so the case is one that f16 cannot do
+  destroyMatrix(gpu, weight);
 });
 
 Deno.test("rowStep: powers of two and three quarters of them, never below the rows", () => {

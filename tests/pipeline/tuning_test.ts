@@ -12,9 +12,11 @@ Deno.test("tuning: what was measured is read back, added to, kept per adapter, a
   assertEquals(await useTuning(gpu, dir), 0);
   await saveTuning(gpu, new Map([first]), dir);
   const path = await saveTuning(gpu, new Map([second]), dir);
-  assertEquals(path, tuningPath(gpu.name, dir));
+  assertEquals(path, tuningPath(gpu, dir));
   assertEquals(await useTuning(gpu, dir), 2);
   assertEquals([...gpu.productKernels], [first, second]);
+  await using half = await requestGpu({ precision: "f16" });
+  assertEquals(await useTuning(half, dir), 0); // what is fastest in f16 was not measured
 
   const written = JSON.parse(await Deno.readTextFile(path));
   await Deno.writeTextFile(path, JSON.stringify({ ...written, adapter: "another" }));
