@@ -11,6 +11,7 @@ import type { ProductArgs } from "./product_args.ts";
 import { type ProductKernel, productKernel } from "./product_choice.ts";
 import { recordTileProduct } from "./tile_product.ts";
 import { subgroupMatrixProduct } from "./subgroup_matrix_product.ts";
+import { recordVectorColumns } from "./vector_columns.ts";
 import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
 import biasGradientCode from "./bias_gradient.wgsl" with { type: "text" };
 import columnSliceCode from "./column_slice.wgsl" with { type: "text" };
@@ -169,6 +170,7 @@ function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKern
   const kernel = p.kernel ?? productKernel(plan.gpu, form, p);
   if (kernel.variant === "subgroup_matrix") return subgroupMatrixProduct(plan, form, p);
   if (kernel.variant === "tiled") return recordTileProduct(plan, form, { ...p, tile: kernel.tile ?? SMALL_TILE, splits: kernel.splits });
+  if (kernel.variant === "vector" && form === "columns") return recordVectorColumns(plan, p);
   const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant: kernel.variant });
   const across = Math.ceil(p.columns / tileColumns);
   plan.dispatch({ label, code }, {

@@ -34,7 +34,7 @@ export interface ProductShape {
 }
 
 /** Rows up to which a product is computed as so many vector times matrix products. */
-const VECTOR_ROWS = 4;
+const VECTOR_ROWS: Record<Form, number> = { rows: 4, columns: 32 };
 
 /** Workgroups that keep a large GPU busy. */
 const BUSY = 192;
@@ -43,11 +43,12 @@ const BUSY = 192;
 export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel {
   const { rows, columns, depth } = shape;
   if (depth % 4 || (form === "columns" && columns % 4)) return { variant: "plain" };
-  if (form === "rows" && rows <= VECTOR_ROWS) return { variant: "vector" };
+  const software = gpu.software && gpu.subgroupSize === 8;
+  if (rows <= VECTOR_ROWS[form] && !(software && form === "columns")) return { variant: "vector" };
   const measured = gpu.productKernels.get(productKey(form, shape));
   if (measured && isPossible(gpu, measured, shape)) return measured;
   if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix" };
-  if (gpu.software && gpu.subgroupSize === 8) return { variant: "subgroup" };
+  if (software) return { variant: "subgroup" };
   return tileKernel(shape, { half: takesHalf(gpu, shape) });
 }
 

@@ -22,6 +22,9 @@ export interface Epilogue {
   accumulate: boolean;
 }
 
+/** Nothing is added. */
+export const NO_EPILOGUE: Epilogue = { bias: false, residual: false, accumulate: false };
+
 /** Source of a product's kernel; the label tells kernels apart in profiles. */
 export interface ProductWgsl {
   /** Name. */

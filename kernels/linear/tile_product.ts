@@ -1,17 +1,15 @@
 /** The tiled matrix product for GPUs: its dispatches. */
-import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import { halfRows, keepHalfRows } from "./half_rows.ts";
+import { addParts } from "./part_sums.ts";
 import type { ProductArgs } from "./product_args.ts";
-import type { Form } from "./product_wgsl.ts";
-import { partSums, type ProductTile, tileDepth, tileProduct } from "./tile_product_wgsl.ts";
+import { type Form, NO_EPILOGUE } from "./product_wgsl.ts";
+import { type ProductTile, tileDepth, tileProduct } from "./tile_product_wgsl.ts";
 
 /**
  * The largest number of a row lies between 2³ and 2⁴: sums of f16 products over a tile's depth of 32 then stay finite for weights up to ±128.
  */
 const PEAK = 3;
-
-const NOTHING = { bias: false, residual: false, accumulate: false };
 
 /**
  * y = a · wᵀ or a · w.
@@ -25,22 +23,13 @@ export function recordTileProduct(plan: Plan, form: Form, options: ProductArgs &
   const half = tile.half ? halfRows(plan, asHalf) : undefined;
   const { bias: _bias, residual: _residual, y, ...factors } = tensors;
   const parts = split ? plan.scratch([splits * rows, columns], { label: "parts of a product" }) : y;
-  const { label, code } = tileProduct(form, { dtype, epilogue: split ? NOTHING : epilogue, tile, split });
-  const params = { rows, columns, depth, row_stride: rowStride, first_column: firstColumn };
+  const { label, code } = tileProduct(form, { dtype, epilogue: split ? NO_EPILOGUE : epilogue, tile, split });
   plan.dispatch({ label, code }, {
     tensors: { ...(split ? factors : tensors), y: parts, ...(half && { a: half.half, row_scales: half.rowScales }) },
-    params,
+    params: { rows, columns, depth, row_stride: rowStride, first_column: firstColumn },
     workgroups: [Math.ceil(columns / tile.side), Math.ceil(rows / tile.side), splits],
     flops: 2 * rows * columns * depth,
   });
-  if (split) {
-    const sums = partSums(epilogue);
-    const { a: _a, w: _w, scales: _scales, ...added } = tensors;
-    plan.dispatch(sums, {
-      tensors: { ...added, parts },
-      params: { ...params, depth: splits },
-      workgroups: grid1d(rows * columns, sums.invocations),
-    });
-  }
+  if (split) addParts(plan, { ...options, parts, splits });
   if (half) keepHalfRows(plan, { ...asHalf, ...half });
 }

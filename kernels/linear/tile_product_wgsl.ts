@@ -5,7 +5,7 @@
  * With `half`, activations are f16 rows with a power of two each (`half_rows.wgsl`), weights are rounded to f16, and products are summed in f16
  * over the depth of a tile, then in f32.
  */
-import { type Epilogue, type Form, header, output, type ProductWgsl } from "./product_wgsl.ts";
+import { type Epilogue, type Form, header, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
@@ -30,7 +30,7 @@ export interface TileProductOptions {
   epilogue: Epilogue;
   /** The tile. */
   tile: ProductTile;
-  /** Whether workgroups along z compute parts of the sum, to be added by {@linkcode partSums}. */
+  /** Whether workgroups along z compute parts of the sum, to be added afterwards. */
   split: boolean;
 }
 
@@ -147,24 +147,6 @@ ${
         return lines(4, (s) => `${finish}${row}, first_column + ${64 * g}u + 4u * tx + ${s}u, c${i}_${g}.${part(s)}${scale(row)});`);
       })
     }
-}`,
-  };
-}
-
-/** y = the sum of the parts (parts · M, N) that a split product left; `depth` is the number of parts. */
-export function partSums(epilogue: Epilogue): { label: string; code: string; invocations: number } {
-  return {
-    label: "linear sum of parts",
-    invocations: 64,
-    code: `${output(epilogue)}
-@group(0) @binding(0) var<storage, read> parts: array<f32>;
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + thread;
-  if (i >= params.rows * params.columns) { return; }
-  var sum = 0.0;
-  for (var part = 0u; part < params.depth; part++) { sum += parts[part * params.rows * params.columns + i]; }
-  store(i / params.columns, i % params.columns, sum);
 }`,
   };
 }

@@ -75,6 +75,9 @@ Deno.test("products are computed as they were measured; every candidate is right
   assertEquals(productKernel(gpu, "rows", { ...shape, rows: 260 }), measured);
   assertEquals(productKernel(gpu, "columns", shape).variant === measured.variant, false);
   assertEquals(productKernel(gpu, "rows", { ...shape, rows: 1 }), { variant: "vector" });
+  const hardware = await requestGpu({ precision: "f16", software: false });
+  assertEquals(productKernel(hardware, "columns", { ...shape, rows: 24 }), { variant: "vector" });
+  await hardware[Symbol.asyncDispose]();
   assertEquals(productKernel(gpu, "rows", { ...shape, depth: 2046 }), { variant: "plain" });
   const halves = (dtype: "bf16" | "f32") => productCandidates(gpu, "rows", { ...shape, dtype }).filter(({ tile }) => tile?.half).length;
   assertEquals([halves("bf16") > 0, halves("f32")], [true, 0]);
@@ -87,9 +90,27 @@ Deno.test("products are computed as they were measured; every candidate is right
   }
 });
 
+for (const dtype of ["f32", "bf16", "f16", "int8", "int4"] as const) {
+  gpuTest(`the input gradient of few rows through ${dtype} weights, whole and split`, async (gpu) => {
+    for (const [rows, inputs, outputs] of [[1, 12, 20], [5, 260, 132], [8, 4, 1024], [19, 520, 516]]) {
+      const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 2, dtype });
+      const [dy, added] = [randomFloats(rows * outputs, 5), randomFloats(rows * inputs, 6)];
+      const { dx } = linearBackwardReference(dy, { x: new Float32Array(rows * inputs), weight: values, rows, inputs, outputs });
+      using plan = new Plan(gpu);
+      const given = plan.persistent([rows, outputs], { data: dy });
+      const residual = plan.persistent([rows, inputs], { data: added });
+      const out = plan.persistent([rows, inputs]);
+      linearInputGradient(plan, { dy: given, weight, residual, out, kernel: { variant: "vector" } });
+      plan.run();
+      assertLess(relativeError(await gpu.readFloats(out), dx.map((v, i) => v + added[i])), 1e-6, `${rows}, ${inputs}, ${outputs}`);
+      destroyMatrix(gpu, weight);
+    }
+  });
+}
+
 Deno.test("an input gradient in f32 keeps what is tiny beside its row's largest number", async () => {
   await using gpu = await requestGpu({ precision: "f16", software: false });
-  const [rows, inputs, outputs] = [3, 32, 4096];
+  const [rows, inputs, outputs] = [40, 32, 4096];
   const dy = randomFloats(rows * outputs, 1).map((value, i) => i % outputs === 7 ? 0.5 : value * 1e-9);
   const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 2, dtype: "bf16" });
   values.fill(0, 7 * inputs, 8 * inputs);
