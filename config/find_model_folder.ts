@@ -11,9 +11,10 @@ import { MaspError } from "../pipeline/errors.ts";
  */
 export async function findModelFolder(modelName: string): Promise<string> {
   const inWeights = join("weights", modelName.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!);
-  for (const folder of [modelName, inWeights]) if (await exists(folder, { isDirectory: true })) return folder;
+  const folders = [...new Set([modelName, inWeights])];
+  for (const folder of folders) if (await exists(folder, { isDirectory: true })) return folder;
   throw new MaspError(
-    `Cannot find model "${modelName}": there is no folder "${modelName}" and no "${inWeights}"; ` +
-      `download the checkpoint's files into the latter, or name its folder with --model-name`,
+    `Cannot find model "${modelName}": there is no folder ${folders.map((folder) => `"${folder}"`).join(" and no ")}; ` +
+      `download the checkpoint's files into ${folders.length > 1 ? "the latter" : "it"}, or name its folder with --model-name`,
   );
 }

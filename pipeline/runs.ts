@@ -7,10 +7,10 @@ import { findModelFolder } from "../config/find_model_folder.ts";
 import type { CommonSettings, EvalSettings, Stage1Settings, Stage2Settings } from "../config/schema_settings.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
-import { clearRunStates } from "./checkpoint/run_state.ts";
 import { categoriesOf } from "./data/categories.ts";
 import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts } from "./data/prompts.ts";
+import { setAsideEarlierRun } from "./earlier_run.ts";
 import { FeatureStore } from "./encode.ts";
 import { DEFAULT_BATCH, evaluate, type Evaluation, type Prediction } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
@@ -232,7 +232,13 @@ async function followTraining(
     onBegin: async ({ step, totalSteps, notes }) => { // nothing in the folder changes before
       [steps, total] = [step, Math.min(totalSteps, settings.run.maxSteps ?? Infinity)];
       if (Array.isArray(notes)) window = notes.filter((loss) => typeof loss === "number");
-      if (!options.resume) await clearRunStates(checkpointDir);
+      const earlier = options.resume ? undefined : await setAsideEarlierRun(settings.outputDir);
+      if (earlier) {
+        options.onNotice?.(
+          `The run of ${earlier.step} steps that was in ${settings.outputDir} is in ${earlier.dir} now; ` +
+            `--output-dir ${earlier.dir} --resume goes on with it.`,
+        );
+      }
       await recordRun(settings, { gpu: options.gpu, facts: { totalSteps } });
       const keepThrough = options.resume ? step - 1 : undefined;
       log = resources.use(await openMetricsLog(join(settings.outputDir, "metrics.jsonl"), { keepThrough }));

@@ -85,20 +85,36 @@ function parse(command: Command, args: string[]): Invocation | undefined {
   }
   const parsed = parseArgs(args, {
     boolean: [...names.filter((name) => !flags[name].value), ...settings?.boolean ?? []],
-    string: [...names.filter((name) => flags[name].value), ...settings?.string ?? [], ...unlisted],
+    string: [...names.filter((name) => flags[name].value), ...settings?.string ?? [], ...unlisted, "_"],
     negatable: settings?.negatable,
     default: settings?.default,
+    alias: { h: "help" },
   });
   if (parsed.help) {
     console.log(help(command, flags));
     return undefined;
+  }
+  const letters = Object.keys(parsed).filter((name) => name.length === 1 && name !== "_" && name !== "h");
+  if (letters.length) {
+    throw new MaspError(
+      `deno task ${command.name} has no flag -${letters.join(", -")}; flags are whole words. Its flags:\n${flagLines(flags)}`,
+    );
+  }
+  if (parsed._.length && !command.args) {
+    const names = parsed._.map((arg) => `"${arg}"`).join(", ");
+    const hint = parsed._.some((arg) => /^(true|false)$/i.test(String(arg)))
+      ? "Switches take no value: --name is on, --no-name is off. "
+      : "";
+    throw new MaspError(
+      `deno task ${command.name} takes flags only, but ${names} stands alone. ${hint}See deno task ${command.name} --help`,
+    );
   }
   for (const name of names) {
     if (flags[name].value && parsed[name] === "") throw new MaspError(`The flag --${name} needs a value: --${name} ${flags[name].value}`);
   }
   const overrides = command.settings ? settingOverrides(parsed, command.settings) : {};
   for (const name of unlisted) overrides[name] = String(parsed[name]);
-  return { flags: parsed as Invocation["flags"], overrides, args: parsed._.map(String) };
+  return { flags: parsed as Invocation["flags"], overrides, args: parsed._ as string[] };
 }
 
 function help(command: Command, flags: FlagSpec): string {
@@ -142,8 +158,11 @@ export function gpuFlags(invocation: Invocation): GpuChoice {
   return { gpu: textFlag(invocation, "gpu"), precision: textFlag(invocation, "precision") };
 }
 
-/** Deno's variable that says which backend its WebGPU uses. Without Vulkan it takes OpenGL on Linux, which is hundreds of times slower. */
-const BACKEND = "DENO_WEBGPU_BACKEND";
+/**
+ * Variables that Linux lacks outside a desktop session. Deno's WebGPU takes OpenGL unless told to take Vulkan, which is hundreds of times
+ * slower; Mesa's drivers complain without a folder for run-time files.
+ */
+const LINUX_VARIABLES = { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp" };
 
 /**
  * The GPU, with its name on the terminal, and the kernels that `deno task bench tune` found for it.
@@ -157,7 +176,9 @@ export async function openGpu({ gpu: implementation = "native", precision = "aut
   if (precision !== "auto" && precision !== "f32" && precision !== "f16") {
     throw new MaspError(`--precision is "${precision}"; expected auto, f32 or f16`);
   }
-  if (Deno.build.os === "linux" && !Deno.env.has(BACKEND)) Deno.env.set(BACKEND, "vulkan");
+  if (Deno.build.os === "linux") {
+    for (const [name, value] of Object.entries(LINUX_VARIABLES)) if (!Deno.env.get(name)) Deno.env.set(name, value);
+  }
   const gpu = await requestGpu({
     gpu: implementation === "dawn" ? await openDawn() : undefined,
     precision: precision === "auto" ? undefined : precision,

@@ -78,7 +78,7 @@ export async function loadLatestRunState(dir: string): Promise<LoadedRunState> {
   return { state: undefined, warnings };
 }
 
-/** Removes all states in a folder, for a run that begins anew there. */
+/** Removes all states in a folder, which is made when missing. */
 export async function clearRunStates(dir: string): Promise<void> {
   await ensureDir(dir);
   for (const step of await savedSteps(dir)) await Deno.remove(statePath(dir, step));
@@ -99,7 +99,8 @@ export async function savedSteps(dir: string): Promise<number[]> {
   return steps.sort((a, b) => b - a);
 }
 
-function statePath(dir: string, step: number): string {
+/** Where the state after a step is. */
+export function statePath(dir: string, step: number): string {
   return join(dir, `${PREFIX}${step}.safetensors`);
 }
 

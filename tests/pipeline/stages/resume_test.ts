@@ -86,3 +86,28 @@ deviceTest("resume: other settings are an error that names them, and nothing is 
   const more = await stage1(gpu, { output_dir, max_steps: "4", num_train_epochs: "1" }, { resume: true });
   assertEquals([more.finished, more.steps], [true, 4]);
 });
+
+deviceTest("a run that begins anew sets the earlier one aside, which can go on from there", async (gpu) => {
+  using dir = temporaryFolder();
+  const whole = await stage1(gpu, { output_dir: dir.file("whole"), max_steps: "8" });
+  const output_dir = dir.file("run");
+  const previous = join(output_dir, "previous");
+  const flags = { max_steps: "8", output_dir };
+  const stopped = await stage1(gpu, flags, stopAfter(4));
+  const earlier = await Promise.all(["metrics.jsonl", "run.json"].map((name) => Deno.readTextFile(join(output_dir, name))));
+  const notices: string[] = [];
+  const broken = () => stage1(gpu, { ...flags, learning_rate: "1e30" }, { onNotice: (text) => notices.push(text) });
+  await assertRejects(broken, MaspError, "the loss is");
+  assert(
+    notices.some((text) => text.includes(`${stopped.steps} steps`) && text.includes(`--output-dir ${previous} --resume`)),
+    notices.join(),
+  );
+  assertEquals(await savedSteps(join(previous, "checkpoints")), [stopped.steps]);
+  assertEquals(await Promise.all(["metrics.jsonl", "run.json"].map((name) => Deno.readTextFile(join(previous, name)))), earlier);
+  const resumed = await stage1(gpu, { ...flags, output_dir: previous }, { resume: true });
+  assertEquals(await Deno.readFile(resumed.outputPath), await Deno.readFile(whole.outputPath));
+  const [newest] = await savedSteps(join(output_dir, "checkpoints"));
+  await stage1(gpu, { ...flags, max_steps: "1" }); // of earlier runs, the latest is kept
+  assertEquals(await savedSteps(join(previous, "checkpoints")), [newest]);
+  assertEquals(await savedSteps(join(output_dir, "checkpoints")), [1]);
+});
