@@ -78,7 +78,7 @@ export function differenceText(difference: PairedDifference, names: { first: str
   return `${verdict.charAt(0).toUpperCase()}${
     verdict.slice(1)
   }. Of ${total} pictures, ${gained} are right with ${names.second} alone and ${lost} with ${names.first} alone ` +
-    `(exact McNemar test: p = ${p < 0.001 ? "< 0.001" : p.toFixed(3)}; interval by paired bootstrap, 95 %).`.replace("= <", "<");
+    `(exact McNemar test: p\u00a0${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}; interval by paired bootstrap, 95\u00a0%).`;
 }
 
 /** A difference of shares in percentage points, with its sign. */
