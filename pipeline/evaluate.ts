@@ -5,12 +5,14 @@ import { emotionQuestions, type EmotionSample, emotionSamples } from "./data/emo
 import type { Example } from "./data/examples.ts";
 import { type Prompts, questionsOf } from "./data/prompts.ts";
 import { FeatureStore } from "./encode.ts";
+import { EvaluationProgress } from "./evaluation_progress.ts";
 import type { Qwen2Vl } from "./load.ts";
 import { AspectAnswerer } from "./aspects/aspect_answerer.ts";
 import { PictureInputs } from "./picture_inputs.ts";
 import type { ReportedPrediction as Prediction } from "./report/evaluation_report.ts";
 import { type EmotionMetrics, emotionMetrics, predictionOf } from "./report/metrics.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
+import { aspectsFingerprint, fingerprint, samplesFingerprint } from "./train/fingerprint.ts";
 
 export type { Prediction };
 
@@ -53,8 +55,15 @@ export interface EvaluateOptions extends EvaluationOptions {
   scores?: boolean;
   /** Pictures that are computed in one pass, whatever their sizes; the answers are the same. {@linkcode DEFAULT_BATCH} when left out. */
   batch?: number;
-  /** Told every prediction. */
-  onPrediction?: (prediction: Prediction, count: { done: number; total: number }) => void;
+  /**
+   * File that every prediction is written to at once, so that an evaluation that is interrupted can go on; it stays, also at the end. None is
+   * written when left out.
+   */
+  progressPath?: string;
+  /** Goes on behind the predictions that the file of `progressPath` holds. */
+  resume?: boolean;
+  /** Told every prediction, and how many of the pictures up to it are done and right. */
+  onPrediction?: (prediction: Prediction, count: { done: number; total: number; right: number }) => void;
   /** Ends the evaluation after the pictures in progress. */
   signal?: AbortSignal;
 }
@@ -62,19 +71,24 @@ export interface EvaluateOptions extends EvaluationOptions {
 /**
  * Asks about every picture and counts the right answers.
  *
- * @throws {MaspError} when a picture cannot be decoded
+ * @throws {MaspError} when a picture cannot be decoded, or the file to go on from is of another evaluation
  */
 export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promise<Evaluation> {
   const { examples, prompts, categories, seed = 0, batch = DEFAULT_BATCH, onPrediction, signal } = options;
   await using session = openSession(model, { ...options, batch });
   const questions = emotionSamples(examples, { prompts, categories, seed, mode: "test" });
-  const predictions: Prediction[] = [];
+  using progress = await openProgress(model, { ...options, batch }, questions);
+  const predictions = [...progress?.earlier ?? []];
+  let right = predictions.filter(({ correct }) => correct).length;
   const take = ({ text }: Answer, scores?: Record<string, number>) => {
     const { image, id } = examples[predictions.length];
     const { label } = questions[predictions.length];
     const prediction = predictionOf(text);
-    predictions.push({ image, id, label, text, prediction, correct: prediction === label, ...(scores && { scores }) });
-    onPrediction?.(predictions.at(-1)!, { done: predictions.length, total: examples.length });
+    const correct = prediction === label;
+    right += correct ? 1 : 0;
+    predictions.push({ image, id, label, text, prediction, correct, ...(scores && { scores }) });
+    progress?.add(predictions.at(-1)!);
+    onPrediction?.(predictions.at(-1)!, { done: predictions.length, total: examples.length, right });
   };
   const { answerer } = session;
   type Read = () => Promise<void>;
@@ -87,7 +101,7 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
     return async () => (await answers).forEach((answer) => take(answer));
   };
   let before: Read | undefined; // read while the next answers are computed
-  for (let i = 0; i < questions.length && !signal?.aborted; i += batch) {
+  for (let i = predictions.length; i < questions.length && !signal?.aborted; i += batch) {
     answerer.prefetch(...questions.slice(i, i + 2 * batch).map(({ image }) => image));
     const begun = await begin(questions.slice(i, i + batch));
     await before?.();
@@ -95,6 +109,31 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
   }
   await before?.();
   return { metrics: emotionMetrics(predictions, { categories }), predictions };
+}
+
+/** The file of an evaluation's predictions, if there shall be one. */
+async function openProgress(
+  model: Qwen2Vl,
+  options: EvaluateOptions & { batch: number },
+  questions: readonly EmotionSample[],
+): Promise<EvaluationProgress | undefined> {
+  const { progressPath, resume, batch, categories, maxNewTokens, baseline = false, scores = false } = options;
+  if (progressPath === undefined) return undefined;
+  const [aspects, prompt] = baseline ? [] : [options.aspects, options.prompt];
+  const identity = {
+    model: model.visionId,
+    weights: model.network.weights.embedding.blocks[0].tensor.dtype,
+    baseline,
+    "aspect modules": aspects && await aspectsFingerprint(model.gpu, aspects),
+    "soft prompt": prompt && fingerprint(await model.gpu.read(prompt.rows)),
+    layout: prompt?.layout,
+    categories,
+    "pictures, questions and answers": samplesFingerprint(questions),
+    scores,
+    maxNewTokens,
+    batch,
+  };
+  return await EvaluationProgress.open(progressPath, { identity, resume, batch });
 }
 
 /** What {@linkcode predict} says of a picture. */

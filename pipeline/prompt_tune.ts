@@ -9,7 +9,7 @@ import type { Qwen2Vl } from "./load.ts";
 import { PictureInputs } from "./picture_inputs.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
 import type { AdamWSettings } from "./train/adamw_settings.ts";
-import { fingerprint, samplesFingerprint } from "./train/fingerprint.ts";
+import { aspectsFingerprint, samplesFingerprint } from "./train/fingerprint.ts";
 import { PromptTrainer } from "./train/prompt_trainer.ts";
 import { train, type TrainingOptions, type TrainingStep } from "./train/training_run.ts";
 
@@ -64,7 +64,7 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
       tokens: prompt.tokens.length,
       layout: prompt.layout,
       views: aspects?.views,
-      "aspect modules": aspects && await queriesFingerprint(model, aspects),
+      "aspect modules": aspects && await aspectsFingerprint(model.gpu, aspects),
       adamW,
       "pictures, questions and answers": samplesFingerprint(samples),
       ...training.identity,
@@ -72,9 +72,4 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
     samples: samples.length,
     order: (epoch) => epochOrder(samples, { seed, epoch }),
   });
-}
-
-/** Tells aspect modules apart by their query vectors, which every training moves. */
-async function queriesFingerprint({ gpu }: Qwen2Vl, aspects: AspectModules): Promise<string> {
-  return fingerprint(await gpu.read(...aspects.views.map((view) => aspects.sections(aspects.parameters(view)).queries)));
 }

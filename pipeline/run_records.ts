@@ -40,24 +40,26 @@ export interface RecordPicturesOptions extends Omit<PictureDetailsOptions, "aspe
 }
 
 /**
- * Writes thumbnails and attention maps of an evaluation's pictures.
+ * Writes thumbnails and attention maps of an evaluation's pictures; where that is interrupted, the file that is there stays.
  *
  * @param predictions one per picture, in the pictures' order
- * @returns the predictions with the aspects in words, where there are aspects
+ * @returns the predictions with the aspects in words, where there are aspects; nothing when it was interrupted
  * @throws {MaspError} when a picture or an annotation is bad, or the file cannot be written
  */
 export async function recordPictures(
   model: Qwen2Vl,
   predictions: readonly Prediction[],
   options: RecordPicturesOptions,
-): Promise<Prediction[]> {
-  const { aspects, path, onPicture } = options;
-  const examples = options.examples.slice(0, predictions.length);
+): Promise<Prediction[] | undefined> {
+  const { aspects, examples, path, onPicture, signal } = options;
   const result = [...predictions];
   async function* lines(): AsyncGenerator<PictureLine> {
     let done = 0;
     if (!aspects) {
-      for (const { image } of examples) yield { image, thumbnail: await smallPicture(image) };
+      for (const { image } of examples) {
+        signal?.throwIfAborted();
+        yield { image, thumbnail: await smallPicture(image) };
+      }
       return;
     }
     for await (const { image, attention, ...words } of pictureDetails(model, { ...options, examples, aspects })) {
@@ -65,8 +67,14 @@ export async function recordPictures(
       yield { image, thumbnail: await smallPicture(image), attention };
       onPicture?.(++done, examples.length);
     }
+    signal?.throwIfAborted(); // the details may have ended early
   }
-  await writePictureLog(path, lines());
+  try {
+    await writePictureLog(path, lines());
+  } catch (error) {
+    if (signal?.aborted) return undefined;
+    throw error;
+  }
   return result;
 }
 

@@ -12,12 +12,12 @@ import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts } from "./data/prompts.ts";
 import { setAsideEarlierRun } from "./earlier_run.ts";
 import { FeatureStore } from "./encode.ts";
-import { DEFAULT_BATCH, evaluate, type Evaluation, type Prediction } from "./evaluate.ts";
+import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
 import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
 import { openMetricsLog } from "./report/metrics_log.ts";
-import { filePrefix, writeEvaluationReport } from "./report/report_files.ts";
+import { evaluationPaths, type EvaluationReportPaths, filePrefix, writeEvaluationReport } from "./report/report_files.ts";
 import { recordPictures, recordRun } from "./run_records.ts";
 import { requireTrained } from "./trained_files.ts";
 import type { TrainingOptions, TrainingStep } from "./train/training_run.ts";
@@ -31,7 +31,7 @@ export interface RunHooks {
   /** A finished step. */
   onStep?: (step: TrainingStep) => void;
   /** A prediction. */
-  onPrediction?: (prediction: Prediction, count: { done: number; total: number }) => void;
+  onPrediction?: EvaluateOptions["onPrediction"];
   /** Pictures that were encoded. */
   onPicture?: (done: number, total: number) => void;
   /** Ends the run cleanly, with a checkpoint. */
@@ -95,8 +95,12 @@ export async function runStage2(
 
 /** Result of {@linkcode runEvaluation}. */
 export interface EvaluationOutcome extends Evaluation {
-  /** Files that were written. */
-  files: { json: string; markdown: string; predictions: string };
+  /** Whether it came to its end; otherwise it was interrupted, wrote none of its files, and can go on from `predictions.partial.jsonl`. */
+  finished: boolean;
+  /** Pictures in all. */
+  total: number;
+  /** Files that were written when finished. */
+  files: EvaluationReportPaths;
   /** Seconds for all pictures. */
   seconds: number;
   /** Pictures that were left out. */
@@ -113,11 +117,13 @@ export interface RunEvaluationOptions extends RunHooks {
   scores?: boolean;
   /** What the report shows of each picture: the scores, the aspects in words, and in `pictures.jsonl` thumbnails and attention maps. */
   details?: boolean;
+  /** Go on with the predictions of an evaluation that was interrupted. */
+  resume?: boolean;
 }
 
 /**
  * Evaluation from settings; writes `evaluation.json`, `evaluation.md`, `predictions.jsonl`, `settings.yaml` and `run.json`, with `baseline-` before
- * the names of a baseline's.
+ * the names of a baseline's. One that is interrupted leaves the files that are there as they are.
  */
 export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
   const { baseline = false, plain = false, details = false, onPrediction, onPicture, signal } = options;
@@ -133,8 +139,12 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   const begin = performance.now();
   const { seed, maxNewTokens, batch } = settings;
   const scores = options.scores || details;
-  const asked = { prompts, categories, seed, maxNewTokens, batch, aspects, prompt, baseline, store, scores, onPrediction, signal };
-  const evaluation = await evaluate(model, { ...asked, examples });
+  const name = baseline ? "baseline-evaluation" : "evaluation";
+  const prefix = filePrefix(name);
+  const progressPath = join(settings.outputDir, `${prefix}predictions.partial.jsonl`);
+  const { resume } = options;
+  const asked = { prompts, categories, seed, maxNewTokens, batch, aspects, prompt, baseline, store, scores };
+  const evaluation = await evaluate(model, { ...asked, examples, progressPath, resume, onPrediction, signal });
   const seconds = (performance.now() - begin) / 1000;
   const facts = {
     model: settings.modelName,
@@ -147,25 +157,21 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
     adapter: gpu.name,
     seconds: Number(seconds.toFixed(1)),
   };
-  const name = baseline ? "baseline-evaluation" : "evaluation";
-  const prefix = filePrefix(name);
-  if (details && !signal?.aborted) {
+  const paths = evaluationPaths(settings.outputDir, { name });
+  const outcome = { seconds, files: paths, total: examples.length, skipped };
+  if (evaluation.predictions.length < examples.length) return { ...evaluation, ...outcome, finished: false };
+  if (details) {
     const path = join(settings.outputDir, `${prefix}pictures.jsonl`);
     options.onNotice?.("Aspects in words and attention maps");
-    evaluation.predictions = await recordPictures(model, evaluation.predictions, {
-      examples,
-      prompts,
-      aspects,
-      store,
-      path,
-      onPicture,
-      signal,
-    });
+    const described = await recordPictures(model, evaluation.predictions, { examples, prompts, aspects, store, path, onPicture, signal });
+    if (!described) return { ...evaluation, ...outcome, finished: false };
+    evaluation.predictions = described;
   }
   await recordRun(settings, { gpu, prefix, facts: { method: facts.method, seconds: facts.seconds } });
   const report = { facts, ...evaluation, skipped: skipped.map(({ reason }) => reason) };
-  const files = await writeEvaluationReport(settings.outputDir, report, { name });
-  return { ...evaluation, files, seconds, skipped };
+  await writeEvaluationReport(settings.outputDir, report, { name });
+  await Deno.remove(progressPath);
+  return { ...evaluation, ...outcome, finished: true };
 }
 
 /** Encodes every picture of a data set into the feature cache. @returns how many were encoded, and how many were there already */

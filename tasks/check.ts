@@ -16,7 +16,10 @@ await runCommand({
   summary: "Looks at the GPU, the checkpoint folder and the data sets that the settings name, and says what a run needs. Loads nothing.",
   flags: {
     config: { help: "settings file of the training (config/train.yaml)", value: "FILE" },
-    "eval-config": { help: "settings file of the evaluation (config/eval.yaml)", value: "FILE" },
+    "eval-config": {
+      help: "settings file of the evaluation (that of --config if it has a section eval, else config/eval.yaml)",
+      value: "FILE",
+    },
   },
   settings: "stage1",
 }, async (invocation) => {
@@ -41,7 +44,8 @@ await runCommand({
     }`,
   );
   const train = textFlag(invocation, "config") ?? "config/train.yaml";
-  const evaluation = textFlag(invocation, "eval-config") ?? "config/eval.yaml";
+  const own = textFlag(invocation, "config") && await loadSettings(train, { stage: "eval", overrides }).then(() => train, () => undefined);
+  const evaluation = textFlag(invocation, "eval-config") ?? own ?? "config/eval.yaml";
   for (const [stage, path, split] of [["stage1", train, "train"], ["stage2", train, "train"], ["eval", evaluation, "test"]] as const) {
     await look(`${stage} settings`, async () => {
       const settings = await loadSettings(path, { stage, overrides });
@@ -52,7 +56,8 @@ await runCommand({
       const dir = await findModelFolder(settings.modelName).catch(() => undefined); // its absence was told
       if (dir) await look(`${stage} memory`, () => checkMemory(gpu, settings, { dir }));
       await look(`${stage} pictures`, async () => {
-        const examples = await loadExamples(settings.dataPath, { split, limit: settings.maxSamples });
+        const dataname = settings.stage === "stage1" ? undefined : settings.dataname;
+        const examples = await loadExamples(settings.dataPath, { split, dataname, limit: settings.maxSamples });
         return `${examples.length} in ${settings.dataPath}`;
       });
       if (!await exists(settings.promptsPath)) throw new MaspError(`questions "${settings.promptsPath}" are missing`);

@@ -151,6 +151,8 @@ export interface GpuChoice {
   gpu?: string;
   /** `auto` (the default), `f32` or `f16`. */
   precision?: string;
+  /** Says nothing on the terminal. */
+  quiet?: boolean;
 }
 
 /** The choice that flags make, for tasks without settings. */
@@ -169,7 +171,7 @@ const LINUX_VARIABLES = { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp"
  *
  * @throws {MaspError} when a choice is none of those
  */
-export async function openGpu({ gpu: implementation = "native", precision = "auto" }: GpuChoice): Promise<Gpu> {
+export async function openGpu({ gpu: implementation = "native", precision = "auto", quiet }: GpuChoice): Promise<Gpu> {
   if (implementation !== "native" && implementation !== "dawn") {
     throw new MaspError(`--gpu is "${implementation}"; expected native or dawn`);
   }
@@ -185,15 +187,18 @@ export async function openGpu({ gpu: implementation = "native", precision = "aut
   });
   const measured = await useTuning(gpu);
   const notes = [...(implementation === "dawn" ? ["Dawn"] : []), ...(measured ? [`${measured} products tuned`] : [])];
-  console.log(`GPU: ${gpu.name}${notes.length ? ` (${notes.join(", ")})` : ""}`);
+  if (!quiet) console.log(`GPU: ${gpu.name}${notes.length ? ` (${notes.join(", ")})` : ""}`);
   return gpu;
 }
+
+/** Exit status of a run that Ctrl-C ended. */
+export const INTERRUPTED = 130;
 
 /** Ends with a signal when Ctrl-C is pressed, so that a run can stop with a checkpoint; a second press ends at once. */
 export function interruptSignal(): AbortSignal {
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) Deno.exit(130);
+    if (controller.signal.aborted) Deno.exit(INTERRUPTED);
     console.error("\nStopping after the step in progress; press Ctrl-C again to stop at once.");
     controller.abort();
   };

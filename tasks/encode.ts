@@ -2,7 +2,7 @@
 import { loadSettings } from "../config/schema.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { runEncode } from "../pipeline/runs.ts";
-import { openGpu, runCommand, textFlag } from "./command.ts";
+import { INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 
 const STAGES = {
@@ -30,5 +30,9 @@ await runCommand({
   using hooks = terminalHooks("pictures", gpu);
   const { encoded, fromDisk, skipped } = await runEncode(gpu, settings, { ...hooks, split });
   for (const { reason } of skipped) console.log(`left out: ${reason}`);
+  if (hooks.signal?.aborted) {
+    console.log("Stopped; the features so far are kept, and the same command goes on.");
+    Deno.exitCode = INTERRUPTED;
+  }
   console.log(`${encoded} pictures encoded, ${fromDisk} were there. Features: ${settings.featureCache}`);
 });

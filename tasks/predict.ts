@@ -34,7 +34,7 @@ await runCommand({
   });
   if (!flags.json) printNotices(settings);
   await requireTrained(settings, { baseline: flags.baseline === true });
-  await using gpu = await openGpu(settings);
+  await using gpu = await openGpu({ ...settings, quiet: flags.json === true });
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
   await using store = new FeatureStore(model, { cacheDir: settings.featureCache });
   using stack = new DisposableStack();

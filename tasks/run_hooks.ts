@@ -14,7 +14,6 @@ import { Progress } from "./progress.ts";
 export function terminalHooks(label: string, gpu: Gpu): RunHooks & Disposable {
   let loading: Progress | undefined;
   let work: Progress | undefined;
-  let right = 0;
   const memory = () => `GPU ${bytesText(gpu.counters.bytes)}`;
   const end = (progress?: Progress) => progress?.[Symbol.dispose]();
   const begin = (total: number) => {
@@ -28,8 +27,7 @@ export function terminalHooks(label: string, gpu: Gpu): RunHooks & Disposable {
     onStep: ({ step, totalSteps, loss, learningRate }) => {
       begin(totalSteps).update(step + 1, `loss ${loss.toFixed(3)} rate ${learningRate.toExponential(1)} ${memory()}`);
     },
-    onPrediction: ({ correct }, { done, total }) => {
-      right += correct ? 1 : 0;
+    onPrediction: (_, { done, total, right }) => {
       begin(total).update(done, `${(100 * right / done).toFixed(1)} % right ${memory()}`);
     },
     onPicture: (done, total) => begin(total).update(done, memory()),

@@ -13,7 +13,7 @@ import { type ExamplePicture, PageHandler } from "../pipeline/serve/handler.ts";
 import { startPageServer } from "../pipeline/serve/page_server.ts";
 import { PictureReader } from "../pipeline/serve/picture_reader.ts";
 import { isLoopback } from "../pipeline/serve/request_guard.ts";
-import { numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import { INTERRUPTED, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices } from "./run_hooks.ts";
 
 /** Pictures of the test data that the page offers. */
@@ -94,7 +94,7 @@ async function interrupted(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     let pressed = false;
     Deno.addSignalListener(signal, () => {
-      if (pressed) Deno.exit(130);
+      if (pressed) Deno.exit(INTERRUPTED);
       pressed = true;
       resolve();
     });

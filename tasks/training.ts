@@ -1,6 +1,6 @@
 /** What the two training tasks share. */
 import type { TrainingOutcome } from "../pipeline/runs.ts";
-import type { FlagSpec } from "./command.ts";
+import { type FlagSpec, INTERRUPTED } from "./command.ts";
 
 /** Flags of a training task. */
 export const TRAINING_FLAGS: FlagSpec = {
@@ -8,11 +8,15 @@ export const TRAINING_FLAGS: FlagSpec = {
   resume: { help: "go on from the last checkpoint of the output folder" },
 };
 
-/** Tells how a training ended. */
+/** Tells how a training ended; sets the exit status when it was interrupted. */
 export function printTraining(task: string, outcome: TrainingOutcome): void {
   for (const { reason } of outcome.skipped) console.log(`left out: ${reason}`);
-  if (outcome.finished) console.log(`${outcome.steps} steps done. Written: ${outcome.outputPath}`);
-  else {console.log(
-      `Stopped after ${outcome.steps} steps; the checkpoint is in place. Go on with: deno task ${task} --resume (and the same settings)`,
-    );}
+  if (outcome.finished) {
+    console.log(`${outcome.steps} steps done. Written: ${outcome.outputPath}`);
+    return;
+  }
+  console.log(
+    `Stopped after ${outcome.steps} steps; the checkpoint is in place. Go on with: deno task ${task} --resume (and the same settings)`,
+  );
+  Deno.exitCode = INTERRUPTED;
 }

@@ -28,6 +28,12 @@ export function filePrefix(name: string): string {
   return prefix === "" ? "" : `${prefix}-`;
 }
 
+/** Where the files of an evaluation are. */
+export function evaluationPaths(dir: string, { name = "evaluation" }: WriteEvaluationReportOptions = {}): EvaluationReportPaths {
+  const predictions = join(dir, `${filePrefix(name)}predictions.jsonl`);
+  return { json: join(dir, `${name}.json`), markdown: join(dir, `${name}.md`), predictions };
+}
+
 /**
  * Writes an evaluation as `evaluation.json`, `evaluation.md` and `predictions.jsonl`, each whole or not at all.
  *
@@ -41,11 +47,9 @@ export async function writeEvaluationReport(
   report: EvaluationReport,
   options: WriteEvaluationReportOptions = {},
 ): Promise<EvaluationReportPaths> {
-  const { name = "evaluation" } = options;
-  const predictions = join(dir, `${filePrefix(name)}predictions.jsonl`);
-  const paths = { json: join(dir, `${name}.json`), markdown: join(dir, `${name}.md`), predictions };
+  const paths = evaluationPaths(dir, options);
   await writeFileAtomic(paths.json, `${JSON.stringify(report, null, 2)}\n`);
   await writeFileAtomic(paths.markdown, evaluationMarkdown(report));
-  await writeFileAtomic(predictions, report.predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join(""));
+  await writeFileAtomic(paths.predictions, report.predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join(""));
   return paths;
 }

@@ -1,6 +1,8 @@
 /** Short numbers that tell whether two runs learn from the same things. */
 import { createHash } from "node:crypto";
 import { basename } from "@std/path";
+import type { Gpu } from "../../kernels/gpu.ts";
+import type { AspectModules } from "../aspects/aspect_modules.ts";
 
 /** The first 16 hexadecimal digits of the SHA-256 of all parts, in order. */
 export function fingerprint(parts: Iterable<Uint8Array | string>): string {
@@ -15,4 +17,9 @@ export function samplesFingerprint(samples: Iterable<{ image: string; view?: str
     for (const { image, view, question, label } of samples) yield `${JSON.stringify([basename(image), view, question, label])}\n`;
   }
   return fingerprint(lines());
+}
+
+/** Tells aspect modules apart by their query vectors, which every training moves. */
+export async function aspectsFingerprint(gpu: Gpu, aspects: AspectModules): Promise<string> {
+  return fingerprint(await gpu.read(...aspects.views.map((view) => aspects.sections(aspects.parameters(view)).queries)));
 }

@@ -4,6 +4,7 @@ import type { Tensor } from "../../kernels/tensor.ts";
 import { loadLatestRunState, saveRunState } from "../checkpoint/run_state.ts";
 import type { TensorData } from "../checkpoint/tensor_data.ts";
 import { MaspError } from "../errors.ts";
+import { requireSame } from "./identity.ts";
 import { learningRateAt, type ScheduleType } from "./schedule.ts";
 import { groupSteps } from "./step_grouping.ts";
 import { StepReader } from "./step_reader.ts";
@@ -222,21 +223,7 @@ async function resume<S>(
   for (const warning of warnings) options.onWarning?.(warning);
   if (!state) return { step: 0 };
   const { identity, notes } = (state.info ?? {}) as { identity?: string; notes?: unknown };
-  if (identity !== options.identity) {
-    throw new MaspError(
-      `Cannot go on from the checkpoint of step ${state.step} in "${options.dir}": it was made with other settings (${
-        difference(identity, options.identity)
-      }). ` +
-        "Use the same settings, another output folder, or leave out --resume to start again.",
-    );
-  }
+  requireSame(JSON.parse(identity ?? "{}"), JSON.parse(options.identity), `the checkpoint of step ${state.step} in "${options.dir}"`);
   await trainable.restore(state.tensors);
   return { step: state.step, notes };
-}
-
-function difference(found: string | undefined, wanted: string): string {
-  const a = JSON.parse(found ?? "{}") as Record<string, unknown>;
-  const b = JSON.parse(wanted) as Record<string, unknown>;
-  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(b[name]));
-  return names.map((name) => `${name}: ${JSON.stringify(a[name])} there, ${JSON.stringify(b[name])} now`).join("; ");
 }

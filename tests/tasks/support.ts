@@ -31,19 +31,37 @@ export interface RunTaskOptions {
 }
 
 /** Runs a task with arguments, with the permissions that deno.json gives it. */
-export async function runTask(task: string, args: readonly string[], options: RunTaskOptions = {}): Promise<Outcome> {
+export async function runTask(task: string, args: readonly string[], options?: RunTaskOptions): Promise<Outcome> {
+  return await (await startTask(task, args, options)).outcome;
+}
+
+/** A task that runs. */
+export interface RunningTask {
+  /** What it leaves at its end. */
+  outcome: Promise<Outcome>;
+  /** Does what Ctrl-C does. */
+  interrupt(): void;
+}
+
+/** Starts a task; see {@linkcode runTask}. */
+export async function startTask(task: string, args: readonly string[], options: RunTaskOptions = {}): Promise<RunningTask> {
   const { env, preload } = options;
   const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
   const [program, command, ...flags] = tasks[task].command.split(" ");
   assertEquals([program, command], ["deno", "run"]);
   const before = preload ? [`--preload=${preload}`] : [];
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(Deno.execPath(), {
     args: [command, "--quiet", ...before, ...flags, ...args], // Deno itself says nothing of packages that it fetches
     cwd: PROJECT,
     env: { NO_COLOR: "1", ...env },
+    stdout: "piped",
+    stderr: "piped",
     signal: AbortSignal.timeout(LONGEST),
-  }).output();
-  return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+  }).spawn();
+  const outcome = child.output().then(({ code, stdout, stderr }) => {
+    return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+  });
+  return { outcome, interrupt: () => child.kill("SIGINT") };
 }
 
 /** A folder with data, questions, trained files and earlier results, and a settings file that uses them and the golden model. */

@@ -5,7 +5,7 @@ import type { Gpu } from "../../../kernels/gpu.ts";
 import { savedSteps } from "../../../pipeline/checkpoint/run_state.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
 import { readMetrics } from "../../../pipeline/report/metrics_log.ts";
-import { type RunHooks, runStage1, runStage2 } from "../../../pipeline/runs.ts";
+import { runEvaluation, type RunEvaluationOptions, type RunHooks, runStage1, runStage2 } from "../../../pipeline/runs.ts";
 import { runSettings } from "./run_settings.ts";
 import { deviceTest, temporaryFolder } from "./support.ts";
 
@@ -110,4 +110,40 @@ deviceTest("a run that begins anew sets the earlier one aside, which can go on f
   await stage1(gpu, { ...flags, max_steps: "1" }); // of earlier runs, the latest is kept
   assertEquals(await savedSteps(join(previous, "checkpoints")), [newest]);
   assertEquals(await savedSteps(join(output_dir, "checkpoints")), [1]);
+});
+
+deviceTest("resume: an evaluation that was interrupted keeps its predictions, and goes on to the same ones", async (gpu) => {
+  using dir = temporaryFolder();
+  const run = async (output_dir: string, options: RunEvaluationOptions = {}, flags: Flags = {}) => {
+    const settings = await runSettings("eval", { output_dir, max_eval_samples: "11", batch: "2", ...flags });
+    return await runEvaluation(gpu, settings, { baseline: true, details: true, ...options });
+  };
+  const linesOf = (...names: string[]) => Deno.readTextFile(dir.file(...names, "baseline-predictions.jsonl"));
+  const whole = await run(dir.file("whole"));
+  assertEquals([whole.finished, whole.total], [true, 11]);
+  const output_dir = dir.file("parts");
+  await run(output_dir, { details: false }, { max_eval_samples: "3" }); // earlier results, which stay until the end
+  const before = await linesOf("parts");
+  const controller = new AbortController();
+  const stopped = await run(output_dir, { signal: controller.signal, onPrediction: (_, { done }) => done === 3 && controller.abort() });
+  assertEquals([stopped.finished, stopped.total], [false, 11]);
+  assert(stopped.predictions.length >= 3 && stopped.predictions.length < 9, `${stopped.predictions.length} predictions`);
+  const partial = dir.file("parts", "baseline-predictions.partial.jsonl");
+  await Deno.writeTextFile(partial, '{"image": "half a li', { append: true });
+  const other = () => run(output_dir, { resume: true }, { seed: "9" });
+  const { message } = await assertRejects(other, MaspError, "Cannot go on from the evaluation in");
+  assertMatch(message, /pictures, questions and answers: .*leave out --resume/);
+  assertEquals(await linesOf("parts"), before);
+  const done: number[] = [];
+  const looking = new AbortController(); // this time it is interrupted while the details are made
+  const details = { signal: looking.signal, onPrediction: (_: unknown, count: { done: number }) => done.push(count.done) };
+  const looked = await run(output_dir, { ...details, resume: true, onNotice: (text) => text.startsWith("Aspects") && looking.abort() });
+  assertEquals([looked.finished, looked.predictions.length], [false, 11]);
+  const first = stopped.predictions.length - stopped.predictions.length % 2;
+  assertEquals(done, Array.from({ length: 11 - first }, (_, i) => first + i + 1));
+  assertEquals(await linesOf("parts"), before);
+  const resumed = await run(output_dir, { resume: true });
+  assertEquals([resumed.finished, resumed.metrics, resumed.predictions], [true, whole.metrics, whole.predictions]);
+  assertEquals(await linesOf("parts"), await linesOf("whole"));
+  await assertRejects(() => Deno.stat(partial), Deno.errors.NotFound);
 });
