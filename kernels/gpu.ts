@@ -6,7 +6,7 @@ import { Commands } from "./commands.ts";
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
 import type { ProductKernel } from "./linear/product_choice.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, ProfileEntry } from "./plan.ts";
 import { type SubgroupMatrixShape, subgroupMatrixShapes } from "./subgroup_matrix.ts";
 import { encodeCopy, readTensors, type TensorCopy, uploadBytes } from "./transfer.ts";
 import { ScratchPool } from "./arena.ts";
@@ -114,6 +114,8 @@ export class Gpu implements AsyncDisposable {
   readonly counters: GpuCounters = { pipelines: 0, bindGroups: 0, buffers: 0, dispatches: 0, submits: 0, bytes: 0, peakBytes: 0 };
   /** Scratch buffers that all plans of this device share. */
   readonly scratch: ScratchPool;
+  /** While set, every plan runs with a time stamp around each dispatch, and its times are added here. */
+  profiles?: Promise<ProfileEntry[]>[];
   /** What the device was asked for with. */
   readonly requested: RequestGpuOptions;
   readonly #kernels = new Map<string, Kernel>();
@@ -253,10 +255,14 @@ export class Gpu implements AsyncDisposable {
       layout = this.scratch.layout;
       for (const item of work) if (!("from" in item)) item.prepare();
     }
-    const commands = new Commands(this);
+    let commands = new Commands(this);
     for (const item of work) {
       if ("from" in item) encodeCopy(commands.encoder, item);
-      else item.encode(commands);
+      else if (this.profiles) {
+        commands.submit();
+        this.profiles.push(item.profile());
+        commands = new Commands(this);
+      } else item.encode(commands);
     }
     commands.submit();
   }

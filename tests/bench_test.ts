@@ -16,7 +16,7 @@ import { normalBf16 } from "./bench/checkpoint/normal_weights.ts";
 import { publishedConfig } from "./bench/checkpoint/published_config.ts";
 import { bench7b } from "./bench/large/bench_7b.ts";
 import { measurementTable } from "./bench/large/tables.ts";
-import { profileByKernel, workOf } from "./bench/profile.ts";
+import { profileByKernel, profileOf, workOf } from "./bench/profile.ts";
 
 const SMALL = {
   ...publishedConfig("2b", { layers: 1, visionLayers: 1 }),
@@ -108,7 +108,7 @@ Deno.test({
     const x = plan.persistent([40, 64], { data: new Float32Array(40 * 64).fill(1) });
     const weight = plan.persistent([48, 64], { data: new Float32Array(48 * 64).fill(1) });
     linear(plan, { x, weight: asMatrix(weight) });
-    const lines = await profileByKernel([plan]);
+    const lines = profileByKernel(await profileOf(gpu, () => Promise.resolve(plan.run())));
     assertEquals(lines.length, 1);
     assertEquals(lines[0].flops, 2 * 40 * 64 * 48);
     assertEquals(lines[0].bytes, 4 * (40 * 64 + 48 * 64 + 40 * 48));

@@ -39,8 +39,6 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly gpu: Gpu;
   /** Which steps can share a pass. */
   readonly grouping: StepGrouping<AspectSample>;
-  /** Plans of the latest pass and its steps, for profiles. */
-  recentPlans: readonly Plan[] = [];
   readonly #model: Qwen2Vl;
   readonly #options: AspectTrainerOptions;
   readonly #optimizer: ViewOptimizer;
@@ -83,20 +81,17 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     await this.#optimizer.bring(view);
     const { pass, tokens: [tokens], before } = await this.#pass([{ sample, weight }]);
     const clear = this.#optimizer.touch(view, { alone: weight === 1 });
-    this.#run(...before, pass.plan, ...clear, this.#backwardPlan(view, tokens));
+    this.gpu.run(...before, pass.plan, ...clear, this.#backwardPlan(view, tokens));
     return pass.losses.view([1]);
   }
 
   async update({ learningRate }: { learningRate: number }): Promise<Tensor> {
     const { plan, norm } = this.#optimizer.clip();
-    const plans = [plan];
     this.gpu.run(plan);
     for (const view of this.#optimizer.views) {
       await this.#optimizer.bring(view);
-      plans.push(this.#optimizer.update(view, { learningRate, norm }));
-      this.gpu.run(plans.at(-1)!);
+      this.gpu.run(this.#optimizer.update(view, { learningRate, norm }));
     }
-    this.recentPlans = [...this.recentPlans, ...plans];
     return norm;
   }
 
@@ -138,7 +133,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
       results.push({ loss: pass.losses.view([1], 4 * s), norm });
       return [...clear, this.#backwardPlan(view, tokens[s]), clip, this.#optimizer.update(view, { learningRate, norm })];
     });
-    this.#run(...before, pass.plan, ...behind);
+    this.gpu.run(...before, pass.plan, ...behind);
     return results;
   }
 
@@ -187,11 +182,6 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     const first = this.#place(view) * this.#stride;
     const rows = { aspects: Array.from({ length: this.#options.aspects.tokens }, (_, i) => first + i) };
     return maspSequence(this.#model, { chat: { question, answer: label }, rows });
-  }
-
-  #run(...plans: Plan[]): void {
-    this.recentPlans = plans;
-    this.gpu.run(...plans);
   }
 
   /** Where a view's features, tokens and norm are. */

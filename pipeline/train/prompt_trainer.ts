@@ -42,8 +42,6 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
   readonly gpu: Gpu;
   /** Gradient of the step so far (n, D). */
   readonly gradient: Tensor;
-  /** Plans of the latest step, for profiles. */
-  recentPlans: readonly Plan[] = [];
   readonly #model: Qwen2Vl;
   readonly #options: PromptTrainerOptions;
   readonly #passes = new PlanCache<TrainingPass>(32);
@@ -103,7 +101,6 @@ export class PromptTrainer implements Trainable<EmotionSample>, Disposable {
         }),
     );
     pass.write([rest]);
-    this.recentPlans = [this.#clear, pass.plan, this.#update];
     this.gpu.run(pass.plan);
     return pass.loss;
   }

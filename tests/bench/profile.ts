@@ -1,6 +1,6 @@
 /** Time by kernel from time stamps, with the work that was done and its share of what the adapter can do. */
 import type { Gpu } from "../../kernels/gpu.ts";
-import type { Plan, ProfileEntry } from "../../kernels/plan.ts";
+import type { ProfileEntry } from "../../kernels/plan.ts";
 import { markdownTable } from "../../pipeline/report/markdown.ts";
 import { type Limits, measureLimits } from "./limits.ts";
 
@@ -32,13 +32,19 @@ export interface ProfileLine extends Work {
   ms: number;
 }
 
-/** Time and work by kernel, the longest first. */
-export async function profileByKernel(plans: readonly Plan[]): Promise<ProfileLine[]> {
-  const entries: ProfileEntry[] = [];
-  for (const plan of plans) {
-    await plan.profile(); // warm
-    entries.push(...await plan.profile());
+/** The times of every dispatch while `work` runs. */
+export async function profileOf(gpu: Gpu, work: () => Promise<unknown>): Promise<ProfileEntry[]> {
+  gpu.profiles = [];
+  try {
+    await work();
+    return (await Promise.all(gpu.profiles)).flat();
+  } finally {
+    gpu.profiles = undefined;
   }
+}
+
+/** Time and work by kernel, the longest first. */
+export function profileByKernel(entries: readonly ProfileEntry[]): ProfileLine[] {
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   return [...Map.groupBy(entries, ({ label }) => label)].map(([label, all]) => {
     const work = all.map(workOf);
@@ -53,9 +59,9 @@ export async function profileByKernel(plans: readonly Plan[]): Promise<ProfileLi
 }
 
 /** Prints milliseconds, FLOP/s and bytes/s by kernel, and the share of what two small kernels reach in the same run. */
-export async function printProfile(gpu: Gpu, plans: readonly Plan[]): Promise<void> {
+export async function printProfile(gpu: Gpu, entries: readonly ProfileEntry[]): Promise<void> {
   const limits = await measureLimits(gpu);
-  const lines = await profileByKernel(plans);
+  const lines = profileByKernel(entries);
   const all = lines.reduce((sum, { ms }) => sum + ms, 0);
   console.log(profileTable(lines, limits));
   const rates = `${(limits.bytes / 1e9).toFixed(0)} GB/s copied (read and written), ${(limits.flops / 1e9).toFixed(0)} GFLOP/s of f32 FMAs`;

@@ -15,7 +15,7 @@ import { createSoftPrompt } from "../../pipeline/prompt_tune.ts";
 import { AspectTrainer } from "../../pipeline/train/aspect_trainer.ts";
 import { PromptTrainer } from "../../pipeline/train/prompt_trainer.ts";
 import { train, type Trainable } from "../../pipeline/train/training_run.ts";
-import { printProfile } from "./profile.ts";
+import { printProfile, profileOf } from "./profile.ts";
 import type { BenchOptions } from "./support.ts";
 
 /** Runs the benchmark. */
@@ -36,16 +36,15 @@ export async function benchSteps(gpu: Gpu, options: BenchOptions): Promise<void>
   using single = new AspectTrainer(model, { aspects, store, groupViews: 1 });
   await measure(gpu, { name: "stage-1 step, one after the other", trainable: single, samples, steps });
   using aspectTrainer = new AspectTrainer(model, { aspects, store });
-  await measure(gpu, { name: "stage-1 step, views together", trainable: aspectTrainer, samples, steps });
-  if (options.profile) await printProfile(gpu, aspectTrainer.recentPlans);
+  await measure(gpu, { name: "stage-1 step, views together", trainable: aspectTrainer, samples, steps, profile: options.profile });
 
   using inputs = new PictureInputs(model, { store, aspects });
   using prompt = createSoftPrompt(model);
   const questions = emotionSamples(examples, { prompts, categories, seed: 1, mode: "train" });
   using promptTrainer = new PromptTrainer(model, { prompt, inputs });
   for (const { image } of questions) await inputs.load(image); // aspect tokens are computed once a run
-  await measure(gpu, { name: "stage-2 step", trainable: promptTrainer, samples: epochOrder(questions, { seed: 1, epoch: 0 }), steps });
-  if (options.profile) await printProfile(gpu, promptTrainer.recentPlans);
+  const order = epochOrder(questions, { seed: 1, epoch: 0 });
+  await measure(gpu, { name: "stage-2 step", trainable: promptTrainer, samples: order, steps, profile: options.profile });
 
   const test = (await loadExamples(options.data, { split: "test" })).slice(0, steps);
   const asked = { prompts, categories, aspects, prompt, seed: 1 };
@@ -60,9 +59,9 @@ export async function benchSteps(gpu: Gpu, options: BenchOptions): Promise<void>
 
 async function measure<S>(
   gpu: Gpu,
-  options: { name: string; trainable: Trainable<S>; samples: readonly S[]; steps: number },
+  options: { name: string; trainable: Trainable<S>; samples: readonly S[]; steps: number; profile?: boolean },
 ): Promise<void> {
-  const { name, trainable, samples, steps } = options;
+  const { name, trainable, samples, steps, profile } = options;
   const run = { epochs: 1, learningRate: 1e-3, samples: samples.length, order: () => samples, maxSteps: steps };
   const take = async () => {
     for await (const _ of train(trainable, run)); // losses are read as in a run
@@ -77,4 +76,5 @@ async function measure<S>(
   const made = `${pipelines - before.pipelines} pipelines and ${bindGroups - before.bindGroups} bind groups created meanwhile`;
   const perStep = Math.round((dispatches - before.dispatches) / steps);
   console.log(`${name}: ${time.toFixed(1)} ms (mean of ${steps} steps; ${perStep} dispatches a step; ${made})`);
+  if (profile) await printProfile(gpu, await profileOf(gpu, take));
 }

@@ -13,7 +13,7 @@ import { AspectTrainer } from "../../../pipeline/train/aspect_trainer.ts";
 import { PromptTrainer } from "../../../pipeline/train/prompt_trainer.ts";
 import { train, type Trainable } from "../../../pipeline/train/training_run.ts";
 import { normalBf16 } from "../checkpoint/normal_weights.ts";
-import { printProfile } from "../profile.ts";
+import { printProfile, profileOf } from "../profile.ts";
 import { median } from "../support.ts";
 import { randomPictures, type Size, sizeName } from "./random_pictures.ts";
 
@@ -96,17 +96,18 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
   using aspects = randomAspects(model);
   using prompt = createSoftPrompt(model);
   await using store = randomPictures(model, { sizes, gpuBytes: KEPT_BYTES });
+  const asked = { prompts, categories: CATEGORIES, seed: 1, aspects, prompt, store };
   let number = 0;
+  const unseen = (size: Size, count: number) =>
+    Array.from({ length: count }, () => ({ image: `${sizeName(size)} ${number++}`, id: "", label: CATEGORIES[0] }));
   const measure = async (size: Size, { maxNewTokens, together }: { maxNewTokens: number; together: number }) => {
     const span = 2 * Math.ceil(repeats / 2);
-    const count = (2 * span + WARM) * together;
-    const examples = Array.from({ length: count }, () => ({ image: `${sizeName(size)} ${number++}`, id: "", label: CATEGORIES[0] }));
+    const examples = unseen(size, (2 * span + WARM) * together);
     const times: number[] = [];
     const onPrediction = (_: unknown, { done }: { done: number }) => {
       if (done % together === 0) times.push(performance.now());
     };
-    const shared = { examples, prompts, categories: CATEGORIES, seed: 1, aspects, prompt, store, onPrediction };
-    await evaluate(model, { ...shared, maxNewTokens, batch: together });
+    await evaluate(model, { ...asked, examples, maxNewTokens, batch: together, onPrediction });
     // Two answers may become readable at the same moment, so times are taken over an even number of them.
     return median(times.slice(WARM - 1, -span).map((begin, i) => (times[WARM - 1 + i + span] - begin) / span / together));
   };
@@ -116,12 +117,21 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
     found.push({ name: `${sizeName(size)}/evaluate`, ms, gpuGib: gib(model.gpu) });
     const longer = await measure(size, { maxNewTokens: 4 + tokens, together: 1 });
     found.push({ name: `${sizeName(size)}/token`, ms: (longer - ms) / tokens });
+    if (!options.profile) continue;
+    const once = () => evaluate(model, { ...asked, examples: unseen(size, 1), maxNewTokens: 4, batch: 1 });
+    await profile(model.gpu, `${sizeName(size)}, evaluation of one picture, with the head of all prompts`, once);
   }
   for (const size of batch > 1 ? sizes : []) {
     const ms = await measure(size, { maxNewTokens: 4, together: batch });
     found.push({ name: `${sizeName(size)}/evaluate batch of ${batch}`, ms, gpuGib: gib(model.gpu) });
   }
   return found;
+}
+
+/** Prints time by kernel of what `work` runs. */
+async function profile(gpu: Gpu, title: string, work: () => Promise<unknown>): Promise<void> {
+  console.log(`\n### ${title}\n`);
+  await printProfile(gpu, await profileOf(gpu, work));
 }
 
 /** Measurements before those that count: plans are recorded and kernels compiled in them. */
@@ -158,7 +168,7 @@ async function stage2(model: Qwen2Vl, options: PhaseOptions & { recompute: boole
 interface TrainingMeasurement<S> extends PhaseOptions {
   name: string;
   recompute: boolean;
-  trainable: Trainable<S> & { recentPlans: Parameters<typeof printProfile>[1] };
+  trainable: Trainable<S>;
   samples: (size: Size) => S[];
 }
 
@@ -169,18 +179,19 @@ async function measureTraining<S>(model: Qwen2Vl, options: TrainingMeasurement<S
     const once = options.samples(size);
     const samples = Array.from({ length: Math.ceil(steps / once.length) * once.length }, (_, i) => once[i % once.length]);
     const times: number[] = [];
-    for (let i = 0; i <= repeats; i++) {
-      const begin = performance.now();
-      const run = train(trainable, { epochs: 1, learningRate: 1e-6, samples: samples.length, order: () => samples });
+    const take = async (order: S[]) => {
+      const run = train(trainable, { epochs: 1, learningRate: 1e-6, samples: order.length, order: () => order });
       for await (const _ of run); // every step is one of the samples
       await model.gpu.sync();
+    };
+    for (let i = 0; i <= repeats; i++) {
+      const begin = performance.now();
+      await take(samples);
       times.push((performance.now() - begin) / samples.length);
     }
     const what = `${name}, cached features${recompute ? ", recompute" : ""}`;
     found.push({ name: `${sizeName(size)}/${what}`, ms: median(times.slice(1)), gpuGib: gib(model.gpu) });
-    if (!options.profile) continue;
-    console.log(`\n### ${sizeName(size)}, ${what}\n`);
-    await printProfile(model.gpu, trainable.recentPlans);
+    if (options.profile) await profile(model.gpu, `${sizeName(size)}, ${what}, ${once.length} steps`, () => take(once));
   }
   return found;
 }
