@@ -196,16 +196,22 @@ async function measureTraining<S>(model: Qwen2Vl, options: TrainingMeasurement<S
   return found;
 }
 
-/** Aspect modules with random values, made fast. */
+/** Aspect modules with random values, made fast: the same million of them again and again. */
 function randomAspects(model: Qwen2Vl): AspectModules {
   const { gpu, network: { config: { text: { hidden } } } } = model;
   const modules = new AspectModules(gpu, { views: VIEWS, tokens: 5, hidden });
+  const values = (std: number) => {
+    const half = new Uint16Array(2 ** 20);
+    normalBf16(1, { stream: "aspects", std })(half);
+    return Uint32Array.from(half, (bits) => bits << 16);
+  };
+  const [ofQueries, ofWeights] = [values(1), values(1 / Math.sqrt(hidden))];
   for (const view of VIEWS) {
-    const { queries, ...weights } = modules.sections(modules.parameters(view));
-    for (const [name, tensor] of [["queries", queries] as const, ...Object.entries(weights)]) {
-      const half = new Uint16Array(tensor.size);
-      normalBf16(1, { stream: `${view} ${name}`, std: name === "queries" ? 1 : 1 / Math.sqrt(hidden) })(half);
-      gpu.write(tensor, Uint32Array.from(half, (bits) => bits << 16));
+    for (const [name, tensor] of Object.entries(modules.sections(modules.parameters(view)))) {
+      const source = name === "queries" ? ofQueries : ofWeights;
+      for (let at = 0; at < tensor.size; at += source.length) {
+        gpu.write(tensor, source.subarray(0, tensor.size - at), { byteOffset: 4 * at });
+      }
     }
   }
   return modules;
