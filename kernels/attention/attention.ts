@@ -5,9 +5,9 @@
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
-import { type AttentionOperands, checkOperands, expectWorkgroupMemory, forwardVariant } from "./operands.ts";
+import { type AttentionOperands, checkOperands, expectWorkgroupMemory, forwardCut, forwardVariant } from "./operands.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
-import { TILE, TILED_BYTES, tiledForward } from "./tiled_wgsl.ts";
+import { TILE, tiledBytes, tiledForward } from "./tiled_wgsl.ts";
 
 /** Arguments of {@linkcode attention}. */
 export interface AttentionArgs extends AttentionOperands {
@@ -53,8 +53,9 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       flops: 2 * flops,
     });
   } else if (variant === "tiled") {
-    expectWorkgroupMemory(plan.gpu, TILED_BYTES);
-    plan.dispatch({ label, code: tiledForward(headDim, options) }, {
+    const cut = args.cut ?? forwardCut(plan.gpu, headDim);
+    expectWorkgroupMemory(plan.gpu, tiledBytes(cut));
+    plan.dispatch({ label, code: tiledForward(headDim, { ...options, cut }) }, {
       tensors: { ...operands, ...results },
       params,
       workgroups: [Math.ceil(rows / TILE), heads],

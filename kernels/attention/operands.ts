@@ -1,6 +1,7 @@
 /** What forward and backward attention have in common: their operands, the checks of them, and the choice of kernels. */
 import type { Gpu } from "../gpu.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
+import { LARGE_CUT, SMALL_CUT, type TileCut, tiledBytes } from "./tiled_wgsl.ts";
 
 /**
  * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `decode`: for GPUs
@@ -40,6 +41,8 @@ export interface AttentionOperands {
   vStride?: number;
   /** Which kernels; chosen by the adapter and R when left out. */
   variant?: AttentionVariant;
+  /** How the variant `tiled` cuts its tiles; chosen by the adapter when left out. */
+  cut?: TileCut;
 }
 
 /** Some columns of a tensor's rows, in numbers. */
@@ -141,6 +144,12 @@ export function isSoftware(gpu: Gpu): boolean {
 export function forwardVariant(gpu: Gpu, { rows, bytes }: { rows: number; bytes: number }): AttentionVariant {
   if (isSoftware(gpu)) return "software";
   return rows <= FEW_ROWS && bytes <= gpu.device.limits.maxComputeWorkgroupStorageSize ? "decode" : "tiled";
+}
+
+/** How forward tiles are cut: as large as workgroup memory and registers (for the sums of a head) allow. */
+export function forwardCut(gpu: Gpu, headDim: number): TileCut {
+  const fits = tiledBytes(LARGE_CUT) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
+  return fits && headDim <= 128 ? LARGE_CUT : SMALL_CUT;
 }
 
 /**

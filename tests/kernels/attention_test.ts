@@ -6,6 +6,7 @@ import { causalRanges, fullRanges, invertRanges } from "../../kernels/attention/
 import type { AttentionVariant } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
+import { LARGE_CUT, SMALL_CUT, type TileCut } from "../../kernels/attention/tiled_wgsl.ts";
 import { finiteDifference, gpuTest, randomFloats, relativeError } from "./support.ts";
 
 /** What is computed: sizes, key ranges, and how large the scores are. */
@@ -35,12 +36,12 @@ function operands({ ranges, keys, heads, kvHeads, headDim, spread = 1 }: Case): 
 }
 
 /** Forward and, where the variant has it, backward, on the GPU. */
-async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: { variant: AttentionVariant; dout?: Float32Array<ArrayBuffer> }) {
+async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: { variant: AttentionVariant; cut?: TileCut; dout?: Float32Array<ArrayBuffer> }) {
   using plan = new Plan(gpu);
   const { heads, kvHeads, headDim, scale } = made;
   const rows = made.ranges.length / 2;
   const keys = made.k.length / kvHeads / headDim;
-  const { variant, dout } = options;
+  const { variant, cut, dout } = options;
   const args = {
     q: plan.persistent([rows, heads * headDim], { data: made.q as Float32Array }),
     k: plan.persistent([keys, kvHeads * headDim], { data: made.k as Float32Array }),
@@ -51,6 +52,7 @@ async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: { varian
     headDim,
     scale,
     variant,
+    cut,
   };
   const out = plan.persistent([rows, heads * headDim]);
   const lse = plan.persistent([rows, heads]);
@@ -77,10 +79,10 @@ async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: { varian
 const NAMES = ["out", "lse", "dq", "dk", "dv"];
 
 /** Compares with the reference. */
-async function check(gpu: Gpu, variant: AttentionVariant, item: Case & { backward?: boolean }): Promise<void> {
+async function check(gpu: Gpu, variant: AttentionVariant, item: Case & { backward?: boolean; cut?: TileCut }): Promise<void> {
   const made = operands(item);
   const dout = randomFloats(made.q.length, 4);
-  const actual = await compute(gpu, made, { variant, dout: item.backward ? dout : undefined });
+  const actual = await compute(gpu, made, { variant, cut: item.cut, dout: item.backward ? dout : undefined });
   const { out, lse } = attentionReference(made);
   const { dq, dk, dv } = attentionBackwardReference(made, dout);
   actual.forEach((values, i) => {
@@ -120,6 +122,12 @@ gpuTest("attention (software) equals the reference at other head sizes", async (
 
 gpuTest("attention (tiled) equals the reference at a head size of 128", async (gpu) => {
   await check(gpu, "tiled", { ranges: CACHE, keys: 301, heads: 7, kvHeads: 1, headDim: 128 });
+});
+
+gpuTest("attention (tiled) equals the reference however tiles are cut", async (gpu) => {
+  for (const cut of [SMALL_CUT, { down: 2, across: 1 }, LARGE_CUT] as const) {
+    await check(gpu, "tiled", { ranges: CACHE, keys: 301, ...SHAPES.tiled, cut, backward: true });
+  }
 });
 
 gpuTest("attention (decode) equals the reference", async (gpu) => {
