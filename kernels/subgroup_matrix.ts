@@ -26,3 +26,9 @@ export function subgroupMatrixShapes(info: GPUAdapterInfo): SubgroupMatrixShape[
     .filter(({ componentType, resultComponentType }) => componentType === "f16" && resultComponentType === "f32")
     .map(({ M, N, K }) => ({ rows: M, columns: N, depth: K }));
 }
+
+/** Those that do the most at once. */
+export function largestMatrices(shapes: readonly SubgroupMatrixShape[]): SubgroupMatrixShape | undefined {
+  const size = ({ rows, columns, depth }: SubgroupMatrixShape) => rows * columns * depth;
+  return shapes.reduce<SubgroupMatrixShape | undefined>((best, shape) => best && size(best) >= size(shape) ? best : shape, undefined);
+}

@@ -4,8 +4,8 @@ import type { Tensor } from "./tensor.ts";
 
 /** Bytes of one `writeBuffer`: larger pieces are slower. */
 const PIECE = 8 << 20;
-/** After so many bytes an empty submit: what is written stays in host memory until then. */
-const FLUSH = 16 << 20;
+/** After so many bytes an empty submit: what is written stays in host memory until then. A software adapter's buffers lie there anyway. */
+const FLUSH = { software: 16 << 20, gpu: 64 << 20 };
 const unflushed = new WeakMap<Gpu, number>();
 
 /** Writes `data` into `tensor` from `byteOffset` on, in pieces. */
@@ -25,8 +25,9 @@ export function uploadBytes(gpu: Gpu, tensor: Tensor, data: ArrayBufferView, byt
     const piece = bytes.subarray(at, at + PIECE);
     gpu.device.queue.writeBuffer(buffer, tensor.offset + byteOffset + at, piece);
     const pending = (unflushed.get(gpu) ?? 0) + piece.length;
-    if (pending >= FLUSH) gpu.device.queue.submit([]);
-    unflushed.set(gpu, pending >= FLUSH ? 0 : pending);
+    const full = pending >= (gpu.software ? FLUSH.software : FLUSH.gpu);
+    if (full) gpu.device.queue.submit([]);
+    unflushed.set(gpu, full ? 0 : pending);
   }
 }
 

@@ -5,8 +5,9 @@
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
-import { type AttentionOperands, checkOperands, expectWorkgroupMemory, forwardCut, forwardVariant } from "./operands.ts";
+import { attentionMatrices, type AttentionOperands, checkOperands, expectWorkgroupMemory, forwardCut, forwardVariant } from "./operands.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
+import { rowsOfWorkgroup, subgroupMatrixBytes, subgroupMatrixForward } from "./subgroup_matrix_wgsl.ts";
 import { TILE, tiledBytes, tiledForward } from "./tiled_wgsl.ts";
 
 /** Arguments of {@linkcode attention}. */
@@ -38,7 +39,8 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   expectShape(out, [rows, heads * headDim]);
   const lse = args.lse === true ? plan.scratch([rows, heads], { label: "attention lse" }) : args.lse || undefined;
   if (lse) expectShape(lse, [rows, heads]);
-  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, bytes: decodeBytes({ headDim, group }) });
+  const bytes = decodeBytes({ headDim, group });
+  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, headDim, bytes, precision: args.precision });
   if (rows === 0) return { out, lse };
   const operands = { q, k, v, ranges };
   const results = { y: out, ...(lse ? { lse } : {}) };
@@ -61,8 +63,18 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       workgroups: [Math.ceil(rows / TILE), heads],
       flops: 2 * flops,
     });
+  } else if (variant === "subgroup_matrix") {
+    const matrices = args.matrices ?? attentionMatrices(plan.gpu);
+    if (!matrices) throw new Error(`attention: "${plan.gpu.name}" has no subgroup matrices; use the variant "tiled"`);
+    expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
+    plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
+      tensors: { ...operands, ...results },
+      params,
+      workgroups: [Math.ceil(rows / rowsOfWorkgroup(matrices.subgroups)), heads],
+      flops: 2 * flops,
+    });
   } else {
-    expectWorkgroupMemory(plan.gpu, decodeBytes({ headDim, group }));
+    expectWorkgroupMemory(plan.gpu, bytes);
     const splits = Math.max(1, Math.ceil(keys / PART));
     const parts = plan.scratch([rows * heads * splits, headDim], { label: "attention parts" });
     const sums = plan.scratch([rows * heads * splits, 2], { label: "attention sums" });

@@ -52,7 +52,9 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   Object.assign(params, places);
   const delta = plan.scratch([rows, heads], { label: "attention delta" });
   const variant = args.variant ?? (isSoftware(plan.gpu) ? "software" : "tiled");
-  if (variant === "decode") throw new Error('attention: the variant "decode" has no backward pass; use "tiled"');
+  if (variant === "decode" || variant === "subgroup_matrix") {
+    throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
+  }
   if (rows === 0 || keys === 0) return gradients;
   const operands = { q, k, v, ranges, dy: dout, lse, delta };
   if (variant === "software") {

@@ -1,13 +1,28 @@
 /** What forward and backward attention have in common: their operands, the checks of them, and the choice of kernels. */
 import type { Gpu } from "../gpu.ts";
+import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.ts";
+import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
+import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_wgsl.ts";
 import { LARGE_CUT, SMALL_CUT, type TileCut, tiledBytes } from "./tiled_wgsl.ts";
 
 /**
  * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `decode`: for GPUs
- * and few queries; forward only.
+ * and few queries; forward only. `subgroup_matrix`: for GPUs whose tensor cores can be used, with factors rounded to f16; forward only.
  */
-export type AttentionVariant = "software" | "tiled" | "decode";
+export type AttentionVariant = "software" | "tiled" | "decode" | "subgroup_matrix";
+
+/** How the variant `subgroup_matrix` computes; left out, what the adapter has. */
+export interface AttentionMatrices {
+  /** Sizes of the matrices. */
+  shape: SubgroupMatrixShape;
+  /** Lanes of a subgroup. */
+  lanes: number;
+  /** Subgroups of a workgroup. */
+  subgroups: number;
+  /** How matrices are computed with. */
+  primitives: MatrixPrimitives;
+}
 
 /** Queries, keys, values and their shape. Letters: R queries, C keys, H query heads, KVH key/value heads, hd numbers of a head. */
 export interface AttentionOperands {
@@ -43,6 +58,10 @@ export interface AttentionOperands {
   variant?: AttentionVariant;
   /** How the variant `tiled` cuts its tiles; chosen by the adapter when left out. */
   cut?: TileCut;
+  /** How the variant `subgroup_matrix` computes. */
+  matrices?: AttentionMatrices;
+  /** Whether factors may be rounded to f16 where that is faster; f32 when left out. */
+  precision?: "f32" | "f16";
 }
 
 /** Some columns of a tensor's rows, in numbers. */
@@ -140,10 +159,35 @@ export function isSoftware(gpu: Gpu): boolean {
   return gpu.software && gpu.subgroupSize === 8;
 }
 
-/** The kernels for `rows` queries on this adapter; those for few queries need `bytes` of workgroup memory. */
-export function forwardVariant(gpu: Gpu, { rows, bytes }: { rows: number; bytes: number }): AttentionVariant {
+/** What the choice of forward kernels depends on. */
+interface ForwardChoice {
+  /** R */
+  rows: number;
+  /** hd */
+  headDim: number;
+  /** Workgroup memory that the kernels for few queries need. */
+  bytes: number;
+  /** Whether factors may be rounded. */
+  precision?: "f32" | "f16";
+}
+
+/** The kernels for `rows` queries on this adapter. */
+export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, precision }: ForwardChoice): AttentionVariant {
   if (isSoftware(gpu)) return "software";
-  return rows <= FEW_ROWS && bytes <= gpu.device.limits.maxComputeWorkgroupStorageSize ? "decode" : "tiled";
+  const most = gpu.device.limits.maxComputeWorkgroupStorageSize;
+  if (rows <= FEW_ROWS && bytes <= most) return "decode";
+  const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
+  return matrices && subgroupMatrixBytes({ headDim, ...matrices }) <= most ? "subgroup_matrix" : "tiled";
+}
+
+/** Subgroups of a workgroup: enough rows that share what is read of keys and values. */
+const SUBGROUPS = 4;
+
+/** The adapter's matrices, if attention can be computed by them and its factors may be rounded to f16. */
+export function attentionMatrices(gpu: Gpu): AttentionMatrices | undefined {
+  if (gpu.precision !== "f16" || !gpu.has("shader-f16") || gpu.subgroupSize === 0) return undefined;
+  const shape = largestMatrices(gpu.subgroupMatrices.filter(fitsAttention));
+  return shape && { shape, lanes: gpu.subgroupSize, subgroups: SUBGROUPS, primitives: SUBGROUP_MATRICES };
 }
 
 /** How forward tiles are cut: as large as workgroup memory and registers (for the sums of a head) allow. */

@@ -91,7 +91,17 @@ ${
           `here${h} + ${64 * (s >> 2) + s % 4}u < seen${h});`)
       }`)
   }
-${mix("dq", { headDim, cut, weights: "s", binding: "k", place: (of) => `k_place(${of}) + kv_head * ${vectors}u`, start: "first", end: "keys.y" })}
+${
+    mix("dq", {
+      headDim,
+      cut,
+      weights: "s",
+      binding: "k",
+      place: (of) => `k_place(${of}) + kv_head * ${vectors}u`,
+      start: "first",
+      end: "keys.y",
+    })
+  }
   }
   let factor = vec4<f32>(params.scale);
 ${

@@ -145,26 +145,30 @@ export function scores(name: string, options: { headDim: number; cut: TileCut; a
   return `${columnsOf(cut, (s) => rowsOf(cut, (h) => `var ${name}${s}_${h} = vec4<f32>(0.0);`))}
   for (var depth = 0u; depth < ${vectors}u; depth += 4u) {
 ${repeat(rounds, (i) => repeat(4, (r) => `    var r${i}_${r} = vec4<f32>(0.0);`))}
-${each((i) =>
-    `if (depth + part < ${vectors}u) {
+${
+    each((i) =>
+      `if (depth + part < ${vectors}u) {
       if (at < 64u) {
         ${read(i, a, 0)}
       } else {
         ${read(i, b, 64)}
       }
-    }`)}
+    }`
+    )
+  }
     workgroupBarrier();
-${each((i) =>
-    `let block = select(at - 64u, at, at < 64u) / 4u;
+${
+    each((i) =>
+      `let block = select(at - 64u, at, at < 64u) / 4u;
       let to = select(256u + part * ${4 * quads}u, part * 64u, at < 64u) + (block ^ part);
       let next = select(${quads}u, 16u, at < 64u);
-${repeat(4, (s) => `stage[to + ${s}u * next] = vec4<f32>(${range(4).map((r) => `r${i}_${r}.${XYZW[s]}`).join(", ")});`)}`)}
+${repeat(4, (s) => `stage[to + ${s}u * next] = vec4<f32>(${range(4).map((r) => `r${i}_${r}.${XYZW[s]}`).join(", ")});`)}`
+    )
+  }
     workgroupBarrier();
 ${
     repeat(16, (k) =>
-      `    { ${
-        range(cut.down).map((h) => `let a${h} = stage[${16 * k}u + (${rowQuad(h, cut)} ^ ${k >> 2}u)];`).join(" ")
-      } ` +
+      `    { ${range(cut.down).map((h) => `let a${h} = stage[${16 * k}u + (${rowQuad(h, cut)} ^ ${k >> 2}u)];`).join(" ")} ` +
       range(cut.across).map((g) => `let b${g} = stage[${256 + quads * k + 16 * g}u + (tx ^ ${k >> 2}u)];`).join(" ") +
       range(4 * cut.across).map((s) =>
         range(cut.down).map((h) => `${name}${s}_${h} = fma(a${h}, vec4<f32>(b${s >> 2}.${XYZW[s & 3]}), ${name}${s}_${h});`).join(" ")
@@ -207,10 +211,9 @@ export interface MixedValues {
 export function mix(name: string, { headDim, cut, weights, binding, place, start, end }: MixedValues): string {
   const { vectors, quads, singles } = cutSums(headDim);
   const depth = vectors <= 32 ? 16 : 8;
-  return repeat(cut.across, (g) => `${g ? "workgroupBarrier();" : ""}
-${
-    repeat(4, (s) => rowsOf(cut, (h) => `tile[(4u * tx + ${s}u) * 16u + (${rowQuad(h, cut)} ^ tx)] = ${weights}${4 * g + s}_${h};`))
-  }
+  return repeat(cut.across, (g) =>
+    `${g ? "workgroupBarrier();" : ""}
+${repeat(4, (s) => rowsOf(cut, (h) => `tile[(4u * tx + ${s}u) * 16u + (${rowQuad(h, cut)} ^ tx)] = ${weights}${4 * g + s}_${h};`))}
   for (var chunk = 0u; chunk < ${TILE}u; chunk += ${depth}u) {
     workgroupBarrier();
     for (var i = thread; i < ${depth * vectors}u; i += ${256 / cut.down}u) {
@@ -220,17 +223,19 @@ ${
     }
     workgroupBarrier();
 ${
-    repeat(depth, (k) =>
-      `    { let swizzle = chunk / 4u + ${k >> 2}u;\n` +
-      range(cut.down).map((h) => `let p${h} = tile[(chunk + ${k}u) * 16u + (${rowQuad(h, cut)} ^ swizzle)];`).join(" ") + "\n" +
-      repeat(quads, (j) =>
-        `let b${j} = stage[${k * vectors + 16 * j}u + tx]; ` +
-        range(4 * cut.down).map((i) => `${name}${i}_${j} = fma(vec4<f32>(p${i >> 2}.${XYZW[i & 3]}), b${j}, ${name}${i}_${j});`).join(" ")) +
-      repeat(singles, (m) =>
-        `let c${m} = stage[${k * vectors + 16 * quads + 4 * m}u + tx / 4u][tx % 4u]; ` +
-        range(cut.down).map((h) => `${name}s${m}_${h} = fma(p${h}, vec4<f32>(c${m}), ${name}s${m}_${h});`).join(" ")) +
-      " }")
-  }
+      repeat(depth, (k) =>
+        `    { let swizzle = chunk / 4u + ${k >> 2}u;\n` +
+        range(cut.down).map((h) => `let p${h} = tile[(chunk + ${k}u) * 16u + (${rowQuad(h, cut)} ^ swizzle)];`).join(" ") + "\n" +
+        repeat(quads, (j) =>
+          `let b${j} = stage[${k * vectors + 16 * j}u + tx]; ` +
+          range(4 * cut.down).map((i) => `${name}${i}_${j} = fma(vec4<f32>(p${i >> 2}.${XYZW[i & 3]}), b${j}, ${name}${i}_${j});`).join(
+            " ",
+          )) +
+        repeat(singles, (m) =>
+          `let c${m} = stage[${k * vectors + 16 * quads + 4 * m}u + tx / 4u][tx % 4u]; ` +
+          range(cut.down).map((h) => `${name}s${m}_${h} = fma(p${h}, vec4<f32>(c${m}), ${name}s${m}_${h});`).join(" ")) +
+        " }")
+    }
   }`);
 }
 
@@ -256,7 +261,9 @@ export function storeSums(name: string, { headDim, cut, binding, place, factor }
     let at = 4u * (${place(`row${h}.${part}`)});
 ${
       repeat(quads, (j) =>
-        range(4).map((s) => `${binding}[at + ${64 * j + s}u + 4u * tx] = ${name}${i}_${j}.${XYZW[s]} * ${factor(h)}.${part};`).join(" "))
+        range(4).map((s) =>
+          `${binding}[at + ${64 * j + s}u + 4u * tx] = ${name}${i}_${j}.${XYZW[s]} * ${factor(h)}.${part};`
+        ).join(" "))
     }
 ${
       repeat(singles, (m) =>
@@ -330,11 +337,27 @@ ${
       `    top${h} = max(top${h}, largest${h});
     let fade${h} = exp2(largest${h} - top${h});
     largest${h} = top${h};
-${repeat(columns, (s) => `s${s}_${h} = select(vec4<f32>(0.0), exp2(s${s}_${h} - top${h}), here${h} + ${64 * (s >> 2) + s % 4}u < seen${h});`)}
-    sum${h} = fma(sum${h}, fade${h}, ${fold((s, h) => `s${s}_${h}`, h, (a, b) => `(${a} + ${b})`)});`)
+${
+        repeat(columns, (s) =>
+          `s${s}_${h} = select(vec4<f32>(0.0), exp2(s${s}_${h} - top${h}), here${h} + ${64 * (s >> 2) + s % 4}u < seen${h});`)
+      }
+    sum${h} = fma(sum${h}, fade${h}, ${
+        fold((s, h) => `s${s}_${h}`, h, (a, b) =>
+          `(${a} + ${b})`)
+      });`)
   }
 ${scaleSums("y", headDim, { cut, factor: "fade" })}
-${mix("y", { headDim, cut, weights: "s", binding: "v", place: (of) => `v_place(${of}) + kv_head * ${vectors}u`, start: "first", end: "keys.y" })}
+${
+    mix("y", {
+      headDim,
+      cut,
+      weights: "s",
+      binding: "v",
+      place: (of) => `v_place(${of}) + kv_head * ${vectors}u`,
+      start: "first",
+      end: "keys.y",
+    })
+  }
   }
 ${overColumns("sum", cut, { fold: (a, b) => `${a} + ${b}` })}
 ${rowsOf(cut, (h) => `  let inverse${h} = select(vec4<f32>(0.0), 1.0 / sum${h}, sum${h} > vec4<f32>(0.0));`)}

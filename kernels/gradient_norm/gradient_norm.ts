@@ -14,26 +14,26 @@ export interface GradientNormArgs {
   out?: Tensor;
 }
 
-/** Invocations that sum a tensor; the last dispatch adds their sums. */
-const LANES = { software: 512, gpu: 4096 };
+/** Workgroups that sum a tensor; the last dispatch adds their sums. */
+const GROUPS = { software: 8, gpu: 1024 };
 
 /** @returns (2): the norm, and min(1, maxNorm / (norm + 1e-6)) */
 export function gradientNorm(plan: Plan, args: GradientNormArgs): Tensor {
   const { gradients, maxNorm } = args;
   const out = args.out ?? plan.scratch([2], { label: "gradient norm" });
   expectShape(out, [2]);
-  const lanes = plan.gpu.software ? LANES.software : LANES.gpu;
-  const sums = plan.scratch([gradients.length, lanes], { label: "sums of squares" });
+  const groups = plan.gpu.software ? GROUPS.software : GROUPS.gpu;
+  const sums = plan.scratch([gradients.length, groups], { label: "sums of squares" });
   gradients.forEach((gradient, i) => {
     plan.dispatch({ label: "sum_of_squares", code: squaresCode }, {
       tensors: { gradient, sums },
-      params: { size: gradient.size, first: i * lanes, lanes },
-      workgroups: [lanes / 64],
+      params: { size: gradient.size, first: i * groups },
+      workgroups: [groups],
     });
   });
   plan.dispatch({ label: "gradient_norm", code: normCode }, {
     tensors: { sums, norm: out },
-    params: { count: gradients.length * lanes, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
+    params: { count: gradients.length * groups, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
     workgroups: [1],
   });
   return out;

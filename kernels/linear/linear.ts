@@ -96,7 +96,7 @@ export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): 
   const out = args.out ?? plan.scratch([rows, weight.columns], { label: "linear input gradient" });
   expectShape(out, [rows, weight.columns]);
   weight.blocks.forEach((block, i) => {
-    const whole = block.rows === dy.shape[1];
+    const whole = block.rows === dy.shape[1] && block.rows % 4 === 0;
     const part = whole ? dy : columnSlice(plan, { from: dy, start: block.start, columns: block.rows });
     const first = i === 0;
     product(plan, "columns", {

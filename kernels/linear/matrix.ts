@@ -82,6 +82,11 @@ export function weightTensors({ tensor, scales }: MatrixBlock): Record<string, T
   return scales ? { w: tensor, scales } : { w: tensor };
 }
 
+/** What products with a matrix may round their factors to: f16, unless its weights are f32. */
+export function factorPrecision({ blocks }: Matrix): "f32" | "f16" {
+  return blocks.some(({ tensor }) => tensor.dtype === "f32") ? "f32" : "f16";
+}
+
 /** An f32 tensor (N, K) as a matrix. */
 export function asMatrix(tensor: Tensor): Matrix {
   const [rows, columns] = tensor.shape;

@@ -33,8 +33,9 @@ export interface ProductShape {
   readonly precision?: "f32" | "f16";
 }
 
-/** Rows up to which a product is computed as so many vector times matrix products. */
+/** Rows up to which a product is computed as so many vector times matrix products; more where nothing else reads weights at full speed. */
 const VECTOR_ROWS: Record<Form, number> = { rows: 4, columns: 32 };
+const MORE_VECTOR_ROWS: Record<Form, number> = { rows: 8, columns: 32 };
 
 /** Workgroups that keep a large GPU busy. */
 const BUSY = 192;
@@ -44,7 +45,8 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
   const { rows, columns, depth } = shape;
   if (depth % 4 || (form === "columns" && columns % 4)) return { variant: "plain" };
   const software = gpu.software && gpu.subgroupSize === 8;
-  if (rows <= VECTOR_ROWS[form] && !(software && form === "columns")) return { variant: "vector" };
+  const few = gpu.software || takesSubgroupMatrices(gpu, shape) ? VECTOR_ROWS : MORE_VECTOR_ROWS;
+  if (rows <= few[form] && !(software && form === "columns")) return { variant: "vector" };
   const measured = gpu.productKernels.get(productKey(form, shape));
   if (measured && isPossible(gpu, measured, shape)) return measured;
   if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix" };

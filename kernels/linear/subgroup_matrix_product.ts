@@ -1,12 +1,13 @@
 /** The matrix product on subgroup matrices (tensor cores): when it is taken, and its dispatches. */
 import type { Gpu } from "../gpu.ts";
+import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.ts";
 import type { Plan } from "../plan.ts";
-import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
+import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { halfRows, keepHalfRows } from "./half_rows.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductArgs } from "./product_args.ts";
 import type { Form } from "./product_wgsl.ts";
-import { type MatrixPrimitives, SUBGROUP_MATRICES, subgroupMatrixWgsl, TILE, type Tile } from "./subgroup_matrix_wgsl.ts";
+import { subgroupMatrixWgsl, TILE, type Tile } from "./subgroup_matrix_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
 /** Arguments of {@linkcode subgroupMatrixProduct}. */
@@ -33,10 +34,11 @@ export function takesSubgroupMatrices(gpu: Gpu, product: { dtype: WeightType; pr
 
 /** The adapter's largest matrices that fit into a tile. */
 function shapeFor(gpu: Gpu, tile: Tile): SubgroupMatrixShape | undefined {
-  const size = ({ rows, columns, depth }: SubgroupMatrixShape) => rows * columns * depth;
-  return gpu.subgroupMatrices
-    .filter((shape) => tile.rows % (2 * shape.rows) === 0 && tile.columns % (2 * shape.columns) === 0 && tile.depth % shape.depth === 0)
-    .reduce<SubgroupMatrixShape | undefined>((best, shape) => best && size(best) >= size(shape) ? best : shape, undefined);
+  return largestMatrices(
+    gpu.subgroupMatrices.filter(({ rows, columns, depth }) =>
+      tile.rows % (2 * rows) === 0 && tile.columns % (2 * columns) === 0 && tile.depth % depth === 0
+    ),
+  );
 }
 
 /**

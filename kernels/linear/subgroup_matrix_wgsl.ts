@@ -5,6 +5,7 @@
  * A workgroup of 2 × 2 subgroups computes a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
  * piece being read from memory while the matrices of this one are multiplied.
  */
+import { type MatrixPrimitives, type MatrixProduct, SUBGROUP_MATRICES, type SumsArray, type TilePart } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { type Epilogue, type Form, header, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
@@ -12,49 +13,6 @@ import type { WeightType } from "./weight_types.ts";
 
 /** Rows, columns and depth of what a workgroup holds in its memory: multiples of twice the matrices' sizes, the depth of 4. */
 export type Tile = SubgroupMatrixShape;
-
-/** Where a matrix lies in workgroup memory, in vectors of four f16. */
-export interface TilePart {
-  /** The array's name. */
-  readonly tile: "tile_a" | "tile_w";
-  /** Whether the summed dimension runs along the array's rows. */
-  readonly depthInRows: boolean;
-  /** Vectors from row to row. */
-  readonly stride: number;
-}
-
-/** What a kernel does with matrices, as WGSL: replaced by loops in tests on adapters that have none. */
-export interface MatrixPrimitives {
-  /** `enable` lines. */
-  readonly directives: string;
-  /** Functions. */
-  declarations(shape: SubgroupMatrixShape, parts: { a: TilePart; w: TilePart; lanes: number }): string;
-  /** Parameters of `main` that name the number of the `subgroup` and of the `lane` in it, or `local` alone and what computes them. */
-  readonly place: { parameters: string; statements: string };
-  /** Declares a variable of sums, zero. */
-  sums(name: string, shape: SubgroupMatrixShape): string;
-  /** Loads the left (M, K) or right (K, N) factor `name` from place `at`. */
-  load(side: "left" | "right", name: string, options: { shape: SubgroupMatrixShape; part: TilePart; at: string }): string;
-  /** sums += left · right */
-  multiply(sums: string, left: string, right: string): string;
-  /** Writes sums to the workgroup array `staging` (f32) at place `at`, row after row. */
-  store(sums: string, options: { shape: SubgroupMatrixShape; at: string }): string;
-}
-
-/** The real ones: Tint's `chromium_experimental_subgroup_matrix`, whose types name columns before rows. */
-export const SUBGROUP_MATRICES: MatrixPrimitives = {
-  directives: "enable chromium_experimental_subgroup_matrix;",
-  declarations: () => "",
-  place: { parameters: "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32", statements: "" },
-  sums: (name, { rows, columns }) => `var ${name}: subgroup_matrix_result<f32, ${columns}, ${rows}>;`,
-  load(side, name, { shape: { rows, columns, depth }, part, at }) {
-    const size = side === "left" ? `${depth}, ${rows}` : `${columns}, ${depth}`;
-    const order = part.depthInRows === (side === "left") ? "row_major" : "col_major";
-    return `let ${name} = subgroupMatrixLoad<subgroup_matrix_${side}<f16, ${size}>, ${order}>(&${part.tile}, ${at}, ${part.stride}u);`;
-  },
-  multiply: (sums, left, right) => `${sums} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sums});`,
-  store: (sums, { shape, at }) => `subgroupMatrixStore<row_major>(&staging, ${at}, ${sums}, ${shape.columns}u);`,
-};
 
 /** Options of {@linkcode subgroupMatrixWgsl}. */
 export interface SubgroupMatrixWgslOptions {
@@ -75,6 +33,8 @@ export interface SubgroupMatrixWgslOptions {
 /** The tile that was measured (`tests/bench/products.ts` compares others). */
 export const TILE: Tile = { rows: 64, columns: 64, depth: 64 };
 
+const STAGING: SumsArray = { name: "staging", width: 1 };
+
 /** Two vectors between rows keep subgroups from reading the same bank of workgroup memory again and again. */
 const PADDING = 2;
 
@@ -91,6 +51,7 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
   const w: TilePart = form === "rows"
     ? { tile: "tile_w", depthInRows: true, stride: depthQuads + PADDING }
     : { tile: "tile_w", depthInRows: false, stride: tile.columns / 4 + PADDING };
+  const product: MatrixProduct = { name: "tile", left: a, right: w };
   const [tileWRows, tileWQuads] = form === "rows" ? [tile.columns, depthQuads] : [tile.depth, tile.columns / 4];
   const down = tile.rows / 2 / shape.rows; // matrices of a subgroup
   const across = tile.columns / 2 / shape.columns;
@@ -123,17 +84,17 @@ ${each(inW, (i) => `w${i} = fetch_w(k, at / ${tileWQuads}u, at % ${tileWQuads}u,
     return `{
 ${
       lines(down, (i) =>
-        primitives.load("left", `left${i}`, { shape, part: a, at: `(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u` }))
+        primitives.load("left", `left${i}`, { shape, product, at: `(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u` }))
     }
-${lines(across, (j) => primitives.load("right", `right${j}`, { shape, part: w, at: right(j) }))}
-${lines(down, (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, `left${i}`, `right${j}`)))}
+${lines(across, (j) => primitives.load("right", `right${j}`, { shape, product, at: right(j) }))}
+${lines(down, (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, product, { left: `left${i}`, right: `right${j}` })))}
     }`;
   });
   const size = shape.rows * shape.columns;
   const write = lines(down, (i) =>
     lines(across, (j) =>
       `workgroupBarrier();
-  ${primitives.store(`c${i}_${j}`, { shape, at: `subgroup * ${size}u` })}
+  ${primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size}u`, stride: shape.columns })}
   workgroupBarrier();
   finish(first_row + row_part + ${i * shape.rows}u, first_column + column_part + ${j * shape.columns}u, subgroup, lane);`));
   return {
@@ -146,7 +107,7 @@ ${header(dtype, epilogue, { activations: "vec4<f16>" })}
 var<workgroup> tile_a: array<vec4<f16>, ${tile.rows * a.stride}>; // [row][k / 4]
 var<workgroup> tile_w: array<vec4<f16>, ${tileWRows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
 var<workgroup> staging: array<f32, ${4 * size}>; // a matrix of each subgroup
-${primitives.declarations(shape, { a, w, lanes })}
+${primitives.declarations({ shape, lanes, products: [product], arrays: [STAGING] })}
 // weights beyond the range of f16 become its largest numbers
 fn fetch_w(k: u32, row: u32, quad: u32, first_column: u32) -> vec4<f16> {
   var value = vec4<f32>(0.0);

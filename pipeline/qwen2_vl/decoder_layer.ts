@@ -5,6 +5,7 @@
 import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
+import { factorPrecision } from "../../kernels/linear/matrix.ts";
 import type { Plan } from "../../kernels/plan.ts";
 import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
 import { rotary } from "../../kernels/rotary/rotary.ts";
@@ -99,6 +100,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
     headDim,
     ...keyValueColumns(network),
     lse: true,
+    precision: factorPrecision(weights.query),
   });
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq });
   const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp });

@@ -6,6 +6,7 @@ import { gelu, quickGelu } from "../../kernels/gelu/gelu.ts";
 import { inputBlock } from "../../kernels/input_block.ts";
 import { layerNorm } from "../../kernels/layer_norm/layer_norm.ts";
 import { linear } from "../../kernels/linear/linear.ts";
+import { factorPrecision } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import { rotary } from "../../kernels/rotary/rotary.ts";
@@ -80,6 +81,7 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
       kvHeads: heads,
       headDim,
       scale: 1 / Math.sqrt(headDim),
+      precision: factorPrecision(block.qkv),
     });
     const middle = linear(plan, { x: attended, weight: block.projection, bias: block.projectionBias, residual: x });
     const normed2 = layerNorm(plan, { x: middle, weight: block.norm2, bias: block.norm2Bias, eps });

@@ -1,17 +1,19 @@
 /**
- * The texts of the subgroup matrix products as Dawn reads them, on its null backend, which offers the feature everywhere and runs nothing. Only
+ * The texts that compute with subgroup matrices as Dawn reads them, on its null backend, which offers the feature everywhere and runs nothing. Only
  * for who installed Dawn: a part of `deno task test:dawn`.
  */
 import { assert, assertEquals } from "@std/assert";
+import { subgroupMatrixForward } from "../../kernels/attention/subgroup_matrix_wgsl.ts";
 import { openDawn } from "../../kernels/dawn/dawn.ts";
 import { requestGpu } from "../../kernels/gpu.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import halfRowsCode from "../../kernels/linear/half_rows.wgsl" with { type: "text" };
 
 const SHAPES = [{ rows: 16, columns: 16, depth: 16 }, { rows: 16, columns: 8, depth: 16 }, { rows: 8, columns: 8, depth: 8 }];
 
 Deno.test({
-  name: "Dawn takes the texts of the subgroup matrix products without an error or a warning",
+  name: "Dawn takes the texts that compute with subgroup matrices without an error or a warning",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
@@ -25,6 +27,12 @@ Deno.test({
           const { label, code } = subgroupMatrixWgsl(form, { dtype, epilogue, shape, lanes: 32 });
           texts.push([`${label} ${JSON.stringify(shape)}`, `enable subgroups; ${code}`]);
         }
+      }
+    }
+    for (const shape of SHAPES) {
+      for (const headDim of [20, 80, 128]) {
+        const code = subgroupMatrixForward({ headDim, lse: true, shape, lanes: 32, subgroups: 4, primitives: SUBGROUP_MATRICES });
+        texts.push([`attention ${headDim} ${JSON.stringify(shape)}`, `enable subgroups; diagnostic(off, subgroup_uniformity); ${code}`]);
       }
     }
     for (const [label, code] of texts) {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { attentionBackwardReference, attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
+import { attentionBackwardReference, attentionReference } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { causalRanges, fullRanges, invertRanges } from "../../kernels/attention/key_ranges.ts";
@@ -7,74 +7,8 @@ import type { AttentionVariant } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { LARGE_CUT, SMALL_CUT, type TileCut } from "../../kernels/attention/tiled_wgsl.ts";
+import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
 import { finiteDifference, gpuTest, randomFloats, relativeError } from "./support.ts";
-
-/** What is computed: sizes, key ranges, and how large the scores are. */
-interface Case {
-  ranges: Uint32Array<ArrayBuffer>;
-  keys: number;
-  heads: number;
-  kvHeads: number;
-  headDim: number;
-  /** Standard deviation of the queries. */
-  spread?: number;
-}
-
-/** Random operands of a case, for the reference. */
-function operands({ ranges, keys, heads, kvHeads, headDim, spread = 1 }: Case): AttentionReferenceArgs & { q: Float32Array<ArrayBuffer> } {
-  const rows = ranges.length / 2;
-  return {
-    q: randomFloats(rows * heads * headDim, 1, { scale: spread }),
-    k: randomFloats(keys * kvHeads * headDim, 2),
-    v: randomFloats(keys * kvHeads * headDim, 3),
-    ranges,
-    heads,
-    kvHeads,
-    headDim,
-    scale: headDim ** -0.5,
-  };
-}
-
-/** Forward and, where the variant has it, backward, on the GPU. */
-async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: { variant: AttentionVariant; cut?: TileCut; dout?: Float32Array<ArrayBuffer> }) {
-  using plan = new Plan(gpu);
-  const { heads, kvHeads, headDim, scale } = made;
-  const rows = made.ranges.length / 2;
-  const keys = made.k.length / kvHeads / headDim;
-  const { variant, cut, dout } = options;
-  const args = {
-    q: plan.persistent([rows, heads * headDim], { data: made.q as Float32Array }),
-    k: plan.persistent([keys, kvHeads * headDim], { data: made.k as Float32Array }),
-    v: plan.persistent([keys, kvHeads * headDim], { data: made.v as Float32Array }),
-    ranges: plan.persistent([rows, 2], { dtype: "u32", data: made.ranges as Uint32Array }),
-    heads,
-    kvHeads,
-    headDim,
-    scale,
-    variant,
-    cut,
-  };
-  const out = plan.persistent([rows, heads * headDim]);
-  const lse = plan.persistent([rows, heads]);
-  attention(plan, { ...args, out, lse });
-  const kept = [out, lse];
-  if (dout) {
-    const gradients = attentionBackward(plan, {
-      ...args,
-      out,
-      lse,
-      dout: plan.persistent([rows, heads * headDim], { data: dout }),
-      keyRanges: plan.persistent([keys, 2], { dtype: "u32", data: invertRanges(made.ranges, keys) }),
-    });
-    for (const tensor of [gradients.dq, gradients.dk, gradients.dv]) {
-      const copy = plan.persistent(tensor.shape);
-      plan.copy(tensor, copy);
-      kept.push(copy);
-    }
-  }
-  plan.run();
-  return (await gpu.read(...kept)).map((bytes) => new Float32Array(bytes.buffer));
-}
 
 const NAMES = ["out", "lse", "dq", "dk", "dv"];
 
@@ -94,10 +28,6 @@ async function check(gpu: Gpu, variant: AttentionVariant, item: Case & { backwar
   });
 }
 
-/** Three sequences and padding, more rows than one tile. */
-const PACKED = causalRanges({ segments: [1, 47, 22], rows: 77 });
-/** A few queries on a cache with unused rows; one query sees nothing. */
-const CACHE = new Uint32Array([0, 259, 5, 130, 7, 7, 240, 259, 131, 259]);
 const ONE = new Uint32Array([0, 1]);
 const ODD = { heads: 6, kvHeads: 2, headDim: 20 };
 /** A shape for each variant; few of them, since compiling takes most of the time. 68 = 64 + 4 takes every path of the tiled kernels. */

@@ -1,41 +1,77 @@
 /**
  * Subgroup matrices as plain loops over workgroup memory, so that the kernels that use them can be tried on adapters that have none: the lanes of
- * a "subgroup" are eight invocations in a row, each of which keeps its share of the sums. A factor is the place at which it lies.
+ * a "subgroup" are eight invocations in a row, each of which keeps its share of the sums. A factor is the place at which it lies; a held one is
+ * copied.
  */
-import type { MatrixPrimitives, TilePart } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import type { MatrixPrimitives, MatrixProduct, TilePart } from "../../kernels/matrix_primitives.ts";
+import type { SubgroupMatrixShape } from "../../kernels/subgroup_matrix.ts";
 
 /** Lanes of an emulated subgroup. */
 export const LANES = 8;
 
-const element = ({ tile, stride, depthInRows }: TilePart, at: { start: string; outer: string; depth: string }) =>
-  depthInRows
-    ? `f32(${tile}[${at.start} + ${at.outer} * ${stride}u + ${at.depth} / 4u][${at.depth} % 4u])`
-    : `f32(${tile}[${at.start} + ${at.depth} * ${stride}u + ${at.outer} / 4u][${at.outer} % 4u])`;
+/** A number of rounds that compilers do not see through: they would unroll all of them, at every call. */
+const count = (n: number): string => `min(${n}u, params.rows + ${n}u)`;
 
-/** The loops. */
-export const EMULATED_MATRICES: MatrixPrimitives = {
-  directives: "",
-  declarations({ rows, columns, depth }, { a, w }) {
-    const share = rows * columns / LANES;
-    return `
-fn multiply(sums: ptr<function, array<f32, ${share}>>, left: u32, right: u32, lane: u32) {
-  for (var i = 0u; i < ${share}u; i++) {
+/** Four numbers of a factor, from number `4 · quad` of the summed dimension on. */
+function four({ tile, stride, depthInRows }: TilePart, { start, outer }: { start: string; outer: string }): string {
+  if (depthInRows) return `vec4<f32>(${tile}[${start} + ${outer} * ${stride}u + quad])`;
+  const one = (i: number) => `f32(${tile}[${start} + (4u * quad + ${i}u) * ${stride}u + ${outer} / 4u][${outer} % 4u])`;
+  return `vec4<f32>(${[0, 1, 2, 3].map(one).join(", ")})`;
+}
+
+function productFunctions({ rows, columns, depth }: SubgroupMatrixShape, { name, left, right, held }: MatrixProduct): string {
+  const share = rows * columns / LANES;
+  const from = held ? { ...left, tile: `held_${name}` } : left;
+  const quads = rows * depth / 4;
+  const place = (i: string) => `left + ${i} / ${depth / 4}u * ${left.stride}u + ${i} % ${depth / 4}u`;
+  return `
+fn multiply_${name}(sums: ptr<function, array<f32, ${share}>>, left: u32, right: u32, lane: u32) {
+  for (var i = 0u; i < ${count(share)}; i++) {
     let row = (lane * ${share}u + i) / ${columns}u;
     let column = (lane * ${share}u + i) % ${columns}u;
     var sum = (*sums)[i];
-    for (var k = 0u; k < ${depth}u; k++) {
-      sum += ${element(a, { start: "left", outer: "row", depth: "k" })} * ${element(w, { start: "right", outer: "column", depth: "k" })};
+    for (var quad = 0u; quad < ${depth / 4}u; quad++) {
+      sum += dot(${four(from, { start: "left", outer: "row" })}, ${four(right, { start: "right", outer: "column" })});
     }
     (*sums)[i] = sum;
   }
 }
-fn lay(sums: ptr<function, array<f32, ${share}>>, at: u32, lane: u32) {
-  for (var i = 0u; i < ${share}u; i++) { staging[at + lane * ${share}u + i] = (*sums)[i]; }
+${
+    held
+      ? `var<workgroup> held_${name}: array<vec4<f16>, ${held}>;
+fn hold_${name}(left: u32, lane: u32) {
+  for (var i = lane; i < ${count(quads)}; i += ${LANES}u) { held_${name}[${place("i")}] = ${left.tile}[${place("i")}]; }
+}`
+      : ""
+  }`;
+}
+
+/** The loops. */
+export const EMULATED_MATRICES: MatrixPrimitives = {
+  directives: "",
+  declarations({ shape, products, arrays }) {
+    const { columns } = shape;
+    const share = shape.rows * columns / LANES;
+    const place = (width: number) =>
+      width === 1 ? `[at + n / ${columns}u * stride + n % ${columns}u]` : `[at + n / ${columns}u * stride + n % ${columns}u / 4u][n % 4u]`;
+    const move = (name: string, width: number, statement: (place: string) => string) => `
+fn ${name}(sums: ptr<function, array<f32, ${share}>>, at: u32, stride: u32, lane: u32) {
+  for (var i = 0u; i < ${count(share)}; i++) {
+    let n = lane * ${share}u + i;
+    ${statement(place(width))}
+  }
 }`;
+    return products.map((product) => productFunctions(shape, product)).join("\n") +
+      arrays.map(({ name, width }) =>
+        move(`lay_${name}`, width, (place) => `${name}${place} = (*sums)[i];`) +
+        move(`lift_${name}`, width, (place) => `(*sums)[i] = ${name}${place};`)
+      ).join("\n");
   },
   place: { parameters: "", statements: `let subgroup = thread / ${LANES}u; let lane = thread % ${LANES}u;` },
-  sums: (name, { rows, columns }) => `var ${name}: array<f32, ${rows * columns / LANES}>;`,
-  load: (_side, name, { at }) => `let ${name} = ${at};`,
-  multiply: (sums, left, right) => `multiply(&${sums}, ${left}, ${right}, lane);`,
-  store: (sums, { at }) => `lay(&${sums}, ${at}, lane);`,
+  sums: (name, { rows, columns }) => `var ${name} = array<f32, ${rows * columns / LANES}>();`,
+  load: (side, name, { product, at }) =>
+    `let ${name} = ${at};${side === "left" && product.held ? ` hold_${product.name}(${name}, lane);` : ""}`,
+  multiply: (sums, { name }, { left, right }) => `multiply_${name}(&${sums}, ${left}, ${right}, lane);`,
+  store: (sums, { array, at, stride }) => `lay_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
+  restore: (sums, { array, at, stride }) => `lift_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
 };

@@ -1,0 +1,295 @@
+/**
+ * WGSL of attention's forward pass on subgroup matrices (tensor cores): factors are rounded to f16, sums are f32. A workgroup owns some rows of
+ * one head, 16 to a subgroup, and walks over tiles of 64 keys (FlashAttention-2, Dao 2023, arXiv:2307.08691):
+ * 1. scores (16, 64) of a subgroup = q · kᵀ, written to workgroup memory
+ * 2. weights = 2^(score - largest), in f16. Sums of matrices cannot be scaled row by row where they are, so `largest` is raised, and the sums
+ *    with it by way of workgroup memory, only when a score is more than 2^RISE times beyond it: weights stay below 2^RISE
+ * 3. sums (16, headDim) += weights · v
+ */
+import type { MatrixPrimitives, MatrixProduct, SumsArray, SumsPlace } from "../matrix_primitives.ts";
+import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
+import { OPERANDS_WGSL, range, repeat } from "./text.ts";
+
+/** Keys of a tile. */
+const KEYS = 64;
+/** Rows of a subgroup. */
+const ROWS = 16;
+/** log2 of how far a score may lie beyond the largest one that counts. */
+const RISE = 8;
+/** Vectors between rows against bank conflicts. */
+const PADDING = 2;
+/** Vectors of four from row to row of scores and of weights. */
+const STRIDE = KEYS / 4 + PADDING;
+const XYZW = "xyzw";
+
+/** Options of {@linkcode subgroupMatrixForward}. */
+export interface SubgroupMatrixForwardOptions {
+  /** Numbers of a head, a multiple of 4. */
+  headDim: number;
+  /** Whether `lse` is written. */
+  lse: boolean;
+  /** The adapter's matrices: rows divide 16, columns and depth 16, too. */
+  shape: SubgroupMatrixShape;
+  /** Lanes of a subgroup, a power of two. */
+  lanes: number;
+  /** Subgroups of a workgroup. */
+  subgroups: number;
+  /** How matrices are computed with. */
+  primitives: MatrixPrimitives;
+}
+
+/** Whether matrices fit into the kernel's tiles. */
+export function fitsAttention({ rows, columns, depth }: SubgroupMatrixShape): boolean {
+  return [rows, columns, depth].every((n) => n > 0 && ROWS % n === 0);
+}
+
+/** Query rows of a workgroup. */
+export function rowsOfWorkgroup(subgroups: number): number {
+  return ROWS * subgroups;
+}
+
+const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) * 4;
+
+/** Workgroup memory in bytes. */
+export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
+  const rows = rowsOfWorkgroup(subgroups);
+  return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 32;
+}
+
+/** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: tiles of rows, heads. */
+export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): string {
+  const { headDim, shape, lanes, subgroups, primitives } = options;
+  const threads = lanes * subgroups;
+  const rows = rowsOfWorkgroup(subgroups);
+  const vectors = headDim / 4;
+  const quads = paddedQuads(headDim);
+  const stride = quads + PADDING;
+  const down = ROWS / shape.rows; // matrices of a subgroup's rows
+  const across = 4 * quads / shape.columns; // of the sums' columns
+  const steps = 4 * quads / shape.depth; // of the numbers of a head
+  const tile = { tile: "tile", stride };
+  const qk: MatrixProduct = {
+    name: "qk",
+    left: { ...tile, depthInRows: true },
+    right: { ...tile, depthInRows: true },
+    held: Math.max(rows, KEYS) * stride,
+  };
+  const pv: MatrixProduct = {
+    name: "pv",
+    left: { tile: "weights", depthInRows: true, stride: STRIDE },
+    right: { ...tile, depthInRows: false },
+  };
+  const scores: SumsArray = { name: "scores", width: 4 };
+  const inScores = (d: number, column: number): SumsPlace => ({
+    shape,
+    array: scores,
+    at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${column / 4}u`,
+    stride: STRIDE,
+  });
+  const of = (count: number, text: (i: number) => string) => repeat(count, text);
+  const stage = (
+    binding: string,
+    place: string,
+    { count, safe, zero, factor }: { count: number; safe: string; zero: string; factor?: string },
+  ) =>
+    `for (var i = thread; i < ${count * quads}u; i += ${threads}u) {
+      let of_row = i / ${quads}u;
+      let quad = i % ${quads}u;
+      var value = vec4<f32>(0.0);
+      if (quad < ${vectors}u${zero}) { value = ${binding}[${place.replace("ROW", safe)} + quad]${factor ?? ""}; }
+      tile[of_row * ${stride}u + quad] = vec4<f16>(clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+    }`;
+  // A lane has some of the keys of its rows, every perRow-th four of them.
+  const perRow = Math.max(1, lanes / ROWS);
+  const rowsOfLane = ROWS * perRow / lanes;
+  const overLanes = (value: string, fold: (a: string, b: string) => string) =>
+    range(Math.log2(perRow)).map((bit) => `${value} = ${fold(value, `subgroupShuffleXor(${value}, ${2 ** bit}u)`)};`).join(" ");
+  const ofLane = (text: (n: number) => string) => of(rowsOfLane, text);
+  const eachFour = (text: string) => `for (var quad = part; quad < ${KEYS / 4}u; quad += ${perRow}u) { ${text} }`;
+  const inside = `vec4<u32>(first + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u) - starts[row] < vec4<u32>(seens[row])`;
+  const rowOf = (n: number) => `let row = ${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u;`;
+  // The sums pass through `scores` 64 columns at a time.
+  const passes = Math.ceil(4 * quads / KEYS);
+  const inPass = (pass: number, text: (d: number, j: number) => string) =>
+    of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / KEYS) === pass).map((j) => text(d, j)).join("\n"));
+  return `enable f16; ${primitives.directives}
+${OPERANDS_WGSL}
+@group(0) @binding(5) var<storage, read_write> y: array<f32>; // (rows, heads · headDim)
+${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
+const RISE: f32 = ${RISE}.0;
+var<workgroup> tile: array<vec4<f16>, ${
+    Math.max(rows, KEYS) * stride
+  }>; // queries; then keys and values of a tile in turn: [row][number / 4]
+var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]
+var<workgroup> scores: array<vec4<f32>, ${rows * STRIDE}>; // [row][key / 4]
+var<workgroup> starts: array<u32, ${rows}>; // first key of a row, and how many
+var<workgroup> seens: array<u32, ${rows}>;
+var<workgroup> largest: array<f32, ${rows}>; // what a row's weights are relative to
+var<workgroup> sums: array<f32, ${rows}>; // of a row's weights
+var<workgroup> fades: array<f32, ${rows}>;
+var<workgroup> from_end: atomic<u32>;
+var<workgroup> to_end: atomic<u32>;
+var<workgroup> span: vec2<u32>;
+var<workgroup> higher: atomic<u32>; // whether a score lies too far beyond the largest one
+var<workgroup> raised: u32;
+${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
+
+@compute @workgroup_size(${threads})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+  ${primitives.place.parameters}
+) {
+  ${primitives.place.statements}
+  let part = lane % ${perRow}u;
+  let head = group.y;
+  let kv_head = head / (params.heads / params.kv_heads);
+  let first_row = (groups.x - 1u - group.x) * ${rows}u; // the last first, since causal attention gives them the most to do
+  for (var i = thread; i < ${rows}u; i += ${threads}u) {
+    let row = first_row + i;
+    let own = ranges[min(row, params.rows - 1u)];
+    let end = min(own.y, params.keys);
+    let seen = select(0u, end - own.x, end > own.x && row < params.rows);
+    starts[i] = own.x;
+    seens[i] = seen;
+    largest[i] = LOWEST;
+    if (seen > 0u) {
+      atomicMax(&from_end, 0xffffffffu - own.x);
+      atomicMax(&to_end, end);
+    }
+  }
+  ${
+    stage("q", `q_place(ROW) + head * ${vectors}u`, {
+      count: rows,
+      safe: "min(first_row + of_row, params.rows - 1u)",
+      zero: "",
+      factor: " * (params.scale * LOG2E)",
+    })
+  }
+  workgroupBarrier();
+  if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }
+  let keys = workgroupUniformLoad(&span);
+${
+    of(down, (d) =>
+      of(steps, (k) =>
+        primitives.load("left", `q${d}_${k}`, {
+          shape,
+          product: qk,
+          at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${stride}u + ${k * shape.depth / 4}u`,
+        })))
+  }
+${of(down, (d) => of(across, (j) => primitives.sums(`y${d}_${j}`, shape)))}
+  for (var first = keys.x; first < keys.y; first += ${KEYS}u) {
+    workgroupBarrier();
+    ${stage("k", `k_place(ROW) + kv_head * ${vectors}u`, { count: KEYS, safe: "min(first + of_row, keys.y - 1u)", zero: "" })}
+    if (thread == 0u) { atomicStore(&higher, 0u); }
+    workgroupBarrier();
+${
+    of(KEYS / shape.columns, (j) =>
+      `    {
+${of(down, (d) => primitives.sums(`s${d}`, shape))}
+${
+        of(steps, (k) =>
+          `{ ${primitives.load("right", "k_part", { shape, product: qk, at: `${j * shape.columns * stride + k * shape.depth / 4}u` })}\n${
+            of(down, (d) => primitives.multiply(`s${d}`, qk, { left: `q${d}_${k}`, right: "k_part" }))
+          } }`)
+      }
+${of(down, (d) => primitives.store(`s${d}`, inScores(d, j * shape.columns)))}
+    }`)
+  }
+    workgroupBarrier();
+    ${stage("v", `v_place(ROW) + kv_head * ${vectors}u`, { count: KEYS, safe: "first + of_row", zero: " && first + of_row < keys.y" })}
+${
+    ofLane((n) =>
+      `    var top${n} = LOWEST;
+    { ${rowOf(n)}
+${
+        eachFour(
+          `let v = select(vec4<f32>(LOWEST), scores[row * ${STRIDE}u + quad], ${inside}); ` +
+            `top${n} = max(top${n}, max(max(v.x, v.y), max(v.z, v.w)));`,
+        )
+      }
+    ${overLanes(`top${n}`, (a, b) => `max(${a}, ${b})`)} }
+    let before${n} = largest[${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u];
+    if (top${n} > before${n} + RISE) { atomicOr(&higher, 1u); }`
+    )
+  }
+    workgroupBarrier();
+    if (thread == 0u) { raised = atomicLoad(&higher); }
+    let raise = workgroupUniformLoad(&raised) != 0u;
+${
+    ofLane((n) =>
+      `    { ${rowOf(n)}
+    let now = select(before${n}, max(before${n}, top${n}), raise);
+    var sum = 0.0;
+${
+        eachFour(
+          `let p = select(vec4<f32>(0.0), exp2(scores[row * ${STRIDE}u + quad] - now), ${inside}); ` +
+            `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${STRIDE}u + quad] = vec4<f16>(p);`,
+        )
+      }
+    ${overLanes("sum", (a, b) => `${a} + ${b}`)}
+    let fade = exp2(before${n} - now);
+    if (part == 0u) { sums[row] = fma(sums[row], fade, sum); largest[row] = now; fades[row] = fade; } }`
+    )
+  }
+    workgroupBarrier();
+    if (raise) {
+${
+    of(passes, (pass) =>
+      `${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+      workgroupBarrier();
+      for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
+        let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
+        scores[row * ${STRIDE}u + i % ${KEYS / 4}u] *= fades[row];
+      }
+      workgroupBarrier();
+${inPass(pass, (d, j) => primitives.restore(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+      workgroupBarrier();`)
+  }
+    }
+${
+    of(KEYS / shape.depth, (k) =>
+      `    {
+${
+        of(down, (d) =>
+          primitives.load("left", `p${d}`, {
+            shape,
+            product: pv,
+            at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${k * shape.depth / 4}u`,
+          }))
+      }
+${
+        of(across, (j) =>
+          `{ ${primitives.load("right", "v_part", { shape, product: pv, at: `${k * shape.depth * stride + j * shape.columns / 4}u` })}\n${
+            of(down, (d) => primitives.multiply(`y${d}_${j}`, pv, { left: `p${d}`, right: "v_part" }))
+          } }`)
+      }
+    }`)
+  }
+  }
+${
+    of(passes, (pass) =>
+      `  workgroupBarrier();
+${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+  workgroupBarrier();
+  for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
+    let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
+    let quad = ${pass * KEYS / 4}u + i % ${KEYS / 4}u;
+    if (quad < ${vectors}u && first_row + row < params.rows) {
+      let value = scores[row * ${STRIDE}u + i % ${KEYS / 4}u] * select(0.0, 1.0 / sums[row], sums[row] > 0.0);
+      let at = 4u * (((first_row + row) * params.heads + head) * ${vectors}u + quad);
+${range(4).map((s) => `y[at + ${s}u] = value.${XYZW[s]};`).join(" ")}
+    }
+  }`)
+  }
+${
+    options.lse
+      ? `  for (var i = thread; i < ${rows}u; i += ${threads}u) {
+    if (first_row + i < params.rows) { lse[(first_row + i) * params.heads + head] = log_sum_exp(largest[i], sums[i]); }
+  }`
+      : ""
+  }
+}`;
+}

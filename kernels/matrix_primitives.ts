@@ -1,0 +1,97 @@
+/**
+ * What kernels do with subgroup matrices, as WGSL: Tint's experimental builtins, which tests replace by loops on adapters that have none.
+ * Factors are f16 and lie in workgroup memory as vectors of four, sums are f32.
+ */
+import type { SubgroupMatrixShape } from "./subgroup_matrix.ts";
+
+/** Where factors lie in workgroup memory, in vectors of four f16. */
+export interface TilePart {
+  /** The array's name. */
+  readonly tile: string;
+  /** Whether the summed dimension runs along the array's rows. */
+  readonly depthInRows: boolean;
+  /** Vectors from row to row. */
+  readonly stride: number;
+}
+
+/** A product that a kernel computes: sums (M, N) += left (M, K) · right (K, N). */
+export interface MatrixProduct {
+  /** Tells the kernel's products apart. */
+  readonly name: string;
+  /** Where left factors lie, unless they are held. */
+  readonly left: TilePart;
+  /** Where right factors lie. */
+  readonly right: TilePart;
+  /** Where left factors are kept while what stands at their place changes: the size of their array, in vectors of four. */
+  readonly held?: number;
+}
+
+/** What a kernel needs of matrices. */
+export interface Declarations {
+  /** Sizes of the matrices. */
+  shape: SubgroupMatrixShape;
+  /** Lanes of a subgroup. */
+  lanes: number;
+  /** Its products. */
+  products: readonly MatrixProduct[];
+  /** Workgroup arrays that sums are written to or read from. */
+  arrays: readonly SumsArray[];
+}
+
+/** A workgroup array of f32, or of vectors of four of them. */
+export interface SumsArray {
+  /** Its name. */
+  readonly name: string;
+  /** Numbers of an element. */
+  readonly width: 1 | 4;
+}
+
+/** Place of sums in a workgroup array, in elements of it. */
+export interface SumsPlace {
+  /** Sizes of the matrices. */
+  shape: SubgroupMatrixShape;
+  /** The array. */
+  array: SumsArray;
+  /** The first element. */
+  at: string;
+  /** From row to row. */
+  stride: number;
+}
+
+/** Text of what is done with matrices. */
+export interface MatrixPrimitives {
+  /** `enable` lines. */
+  readonly directives: string;
+  /** Functions. */
+  declarations(options: Declarations): string;
+  /** Parameters of `main` that name the number of the `subgroup` and of the `lane` in it, or what computes them. */
+  readonly place: { parameters: string; statements: string };
+  /** Declares a variable of sums, zero. */
+  sums(name: string, shape: SubgroupMatrixShape): string;
+  /** Loads the left or right factor `name` of a product from place `at`. */
+  load(side: "left" | "right", name: string, options: { shape: SubgroupMatrixShape; product: MatrixProduct; at: string }): string;
+  /** sums += left · right */
+  multiply(sums: string, product: MatrixProduct, factors: { left: string; right: string }): string;
+  /** Writes sums. */
+  store(sums: string, to: SumsPlace): string;
+  /** Reads sums. */
+  restore(sums: string, from: SumsPlace): string;
+}
+
+/** The real ones: Tint's `chromium_experimental_subgroup_matrix`, whose types name columns before rows. */
+export const SUBGROUP_MATRICES: MatrixPrimitives = {
+  directives: "enable chromium_experimental_subgroup_matrix;",
+  declarations: () => "",
+  place: { parameters: "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32", statements: "" },
+  sums: (name, { rows, columns }) => `var ${name}: subgroup_matrix_result<f32, ${columns}, ${rows}>;`,
+  load(side, name, { shape: { rows, columns, depth }, product, at }) {
+    const size = side === "left" ? `${depth}, ${rows}` : `${columns}, ${depth}`;
+    const { tile, stride, depthInRows } = product[side];
+    const order = depthInRows === (side === "left") ? "row_major" : "col_major";
+    return `let ${name} = subgroupMatrixLoad<subgroup_matrix_${side}<f16, ${size}>, ${order}>(&${tile}, ${at}, ${stride}u);`;
+  },
+  multiply: (sums, _product, { left, right }) => `${sums} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sums});`,
+  store: (sums, { array, at, stride }) => `subgroupMatrixStore<row_major>(&${array.name}, ${at}, ${sums}, ${stride}u);`,
+  restore: (sums, { shape: { rows, columns }, array, at, stride }) =>
+    `${sums} = subgroupMatrixLoad<subgroup_matrix_result<f32, ${columns}, ${rows}>, row_major>(&${array.name}, ${at}, ${stride}u);`,
+};
