@@ -28,8 +28,9 @@ fn level_of(v: Element, inverse: f32) -> Element {
   return clamp(round(v * inverse), Element(LOWEST), Element(HIGHEST));
 }
 
+// Rounds to f16. Drivers take a number that is packed and unpacked again for the number itself, so a 0 that they do not know comes between.
 fn as_f16(scale: f32) -> f32 {
-  return unpack2x16float(pack2x16float(vec2<f32>(scale, 0.0))).x;
+  return unpack2x16float(pack2x16float(vec2<f32>(scale, 0.0)) | (params.columns >> 31u)).x;
 }
 
 fn inverse_of(scale: f32) -> f32 {
