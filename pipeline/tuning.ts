@@ -7,9 +7,10 @@ import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
 import { MaspError } from "./errors.ts";
 import { readJson } from "./read_json.ts";
 
+const sideSchema = z.union([z.literal(64), z.literal(128)]);
 const kernelSchema = z.strictObject({
   variant: z.enum(["subgroup_matrix", "subgroup", "tiled"]),
-  tile: z.strictObject({ side: z.union([z.literal(64), z.literal(128)]), half: z.boolean() }).optional(),
+  tile: z.strictObject({ rows: sideSchema, columns: sideSchema, half: z.boolean() }).optional(),
   splits: z.int().min(1).max(64).optional(),
 }).refine(({ variant, tile }) => (variant === "tiled") === (tile !== undefined), {
   error: "a tile has to be given for the variant tiled alone",

@@ -8,7 +8,7 @@ import { expectShape, type Tensor } from "../tensor.ts";
 import { type Matrix, weightTensors, type WeightType } from "./matrix.ts";
 import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, vectorProduct } from "./product_wgsl.ts";
 import type { ProductArgs } from "./product_args.ts";
-import { type ProductKernel, productKernel } from "./product_choice.ts";
+import { EXACT_TILE, type ProductKernel, productKernel } from "./product_choice.ts";
 import { recordTileProduct } from "./tile_product.ts";
 import { subgroupMatrixProduct } from "./subgroup_matrix_product.ts";
 import { recordVectorColumns } from "./vector_columns.ts";
@@ -169,7 +169,7 @@ function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKern
   if (p.rows === 0 || p.columns === 0) return;
   const kernel = p.kernel ?? productKernel(plan.gpu, form, p);
   if (kernel.variant === "subgroup_matrix") return subgroupMatrixProduct(plan, form, p);
-  if (kernel.variant === "tiled") return recordTileProduct(plan, form, { ...p, tile: kernel.tile ?? SMALL_TILE, splits: kernel.splits });
+  if (kernel.variant === "tiled") return recordTileProduct(plan, form, { ...p, tile: kernel.tile ?? EXACT_TILE, splits: kernel.splits });
   if (kernel.variant === "vector" && form === "columns") return recordVectorColumns(plan, p);
   const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant: kernel.variant });
   const across = Math.ceil(p.columns / tileColumns);
@@ -180,8 +180,6 @@ function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKern
     flops: 2 * p.rows * p.columns * p.depth,
   });
 }
-
-const SMALL_TILE = { side: 64, half: false } as const;
 
 function sourceOf(gpu: Gpu, form: Form, p: ProductArgs & { variant: "plain" | "vector" | "subgroup" }): ProductWgsl {
   const { dtype, epilogue } = p;

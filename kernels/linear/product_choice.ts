@@ -37,8 +37,20 @@ export interface ProductShape {
 const VECTOR_ROWS: Record<Form, number> = { rows: 4, columns: 32 };
 const MORE_VECTOR_ROWS: Record<Form, number> = { rows: 8, columns: 32 };
 
-/** Workgroups that keep a large GPU busy. */
-const BUSY = 192;
+/** Invocations that keep a large GPU busy, with their registers. */
+const BUSY = 49152;
+
+/** The fastest tiles on an H200, or nearly so, for all sizes: small ones, of which many are under way at once. */
+export const EXACT_TILE: ProductTile = { rows: 64, columns: 64, half: false };
+const HALF_TILE: ProductTile = { rows: 64, columns: 128, half: true };
+/** Others that may be faster elsewhere. */
+const TILES: readonly ProductTile[] = [
+  EXACT_TILE,
+  { rows: 128, columns: 128, half: false },
+  HALF_TILE,
+  { rows: 64, columns: 64, half: true },
+  { rows: 128, columns: 128, half: true },
+];
 
 /** The kernel for a product. */
 export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel {
@@ -61,23 +73,21 @@ function isPossible(gpu: Gpu, { variant, tile }: ProductKernel, shape: ProductSh
   return !tile?.half || takesHalf(gpu, shape);
 }
 
-/** Large tiles where they keep the GPU busy; otherwise small ones, and the summed dimension cut until they do. */
+/** The summed dimension is cut until the GPU is busy. */
 function tileKernel({ rows, columns, depth }: ProductShape, { half }: { half: boolean }): ProductKernel {
-  const tiles = (side: number) => Math.ceil(rows / side) * Math.ceil(columns / side);
-  if (rows > 64 && tiles(128) >= BUSY) return { variant: "tiled", tile: { side: 128, half } };
-  const splits = Math.max(1, Math.min(8, Math.floor(BUSY / tiles(64)), Math.floor(depth / 512)));
-  return { variant: "tiled", tile: { side: 64, half }, splits };
+  const tile = half ? HALF_TILE : EXACT_TILE;
+  const invocations = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) * tile.rows * tile.columns / 64;
+  const splits = Math.max(1, Math.min(8, Math.floor(BUSY / invocations), Math.floor(depth / 512)));
+  return { variant: "tiled", tile, splits };
 }
 
 /** Every kernel that might be the fastest for a product on this adapter, the one that is taken now first. */
 export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel[] {
   const chosen = productKernel(gpu, form, shape);
   if (chosen.variant === "plain" || chosen.variant === "vector") return [chosen];
-  const tiles = [false, ...(takesHalf(gpu, shape) ? [true] : [])].flatMap((half) =>
-    ([64, 128] as const).flatMap((side) =>
-      [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256)
-        .map((splits): ProductKernel => ({ variant: "tiled", tile: { side, half }, splits }))
-    )
+  const tiles = TILES.filter(({ half }) => !half || takesHalf(gpu, shape)).flatMap((tile) =>
+    [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256)
+      .map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
   );
   const others: ProductKernel[] = [
     ...(takesSubgroupMatrices(gpu, shape) ? [{ variant: "subgroup_matrix" as const }] : []),

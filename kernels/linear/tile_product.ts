@@ -6,10 +6,8 @@ import type { ProductArgs } from "./product_args.ts";
 import { type Form, NO_EPILOGUE } from "./product_wgsl.ts";
 import { type ProductTile, tileDepth, tileProduct } from "./tile_product_wgsl.ts";
 
-/**
- * The largest number of a row lies between 2³ and 2⁴: sums of f16 products over a tile's depth of 32 then stay finite for weights up to ±128.
- */
-const PEAK = 3;
+/** The largest number of a row lies between 2² and 2³: sums of 64 products in f16 then stay finite for weights up to ±128. */
+const PEAK = 2;
 
 /**
  * y = a · wᵀ or a · w.
@@ -27,7 +25,7 @@ export function recordTileProduct(plan: Plan, form: Form, options: ProductArgs &
   plan.dispatch({ label, code }, {
     tensors: { ...(split ? factors : tensors), y: parts, ...(half && { a: half.half, row_scales: half.rowScales }) },
     params: { rows, columns, depth, row_stride: rowStride, first_column: firstColumn },
-    workgroups: [Math.ceil(columns / tile.side), Math.ceil(rows / tile.side), splits],
+    workgroups: [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns), splits],
     flops: 2 * rows * columns * depth,
   });
   if (split) addParts(plan, { ...options, parts, splits });

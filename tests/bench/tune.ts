@@ -79,7 +79,7 @@ export async function benchTune(gpu: Gpu, { config, dtype, rows, repeats }: Benc
 /** A kernel in a few words. */
 function nameOf({ variant, tile, splits = 1 }: ProductKernel): string {
   if (!tile) return variant.replace("_", " ");
-  return `tile ${tile.side} ${tile.half ? "f16" : "f32"}${splits > 1 ? ` / ${splits}` : ""}`;
+  return `tile ${tile.rows}x${tile.columns} ${tile.half ? "f16" : "f32"}${splits > 1 ? ` / ${splits}` : ""}`;
 }
 
 /** Milliseconds of one product by time stamps; the median. */

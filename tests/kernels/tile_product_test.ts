@@ -8,13 +8,19 @@ import { requestGpu } from "../../kernels/gpu.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 import { randomMatrix } from "./weights_support.ts";
 
-const KERNELS: ProductKernel[] = [64, 128].flatMap((side) =>
-  [false, true].flatMap((half) =>
-    [1, 3].map((splits): ProductKernel => ({ variant: "tiled", tile: { side: side as 64 | 128, half }, splits }))
-  )
-);
+const tiled = (rows: 64 | 128, columns: 64 | 128, options: { half: boolean; splits: number }): ProductKernel => ({
+  variant: "tiled",
+  tile: { rows, columns, half: options.half },
+  splits: options.splits,
+});
+/** Every tile and every type of weights, but not each with each: compiling takes most of the time. */
+const KERNELS: Record<"bf16" | "f16" | "int8", ProductKernel[]> = {
+  bf16: [1, 3].flatMap((splits) => [tiled(64, 128, { half: true, splits }), tiled(64, 64, { half: false, splits })]),
+  f16: [tiled(64, 64, { half: true, splits: 3 }), tiled(128, 128, { half: false, splits: 1 })],
+  int8: [tiled(128, 128, { half: true, splits: 1 }), tiled(64, 64, { half: false, splits: 3 })],
+};
 
-/** f16 has 11 bits: each factor is off by up to 2⁻¹², and so is each sum over a tile's depth. */
+/** f16 has 11 bits: each factor is off by up to 2⁻¹², and so is each of the sums that are f16. */
 const tolerance = ({ tile }: ProductKernel) => tile!.half ? 2e-3 : 1e-6;
 
 for (const dtype of ["bf16", "f16", "int8"] as const) {
@@ -30,7 +36,7 @@ for (const dtype of ["bf16", "f16", "int8"] as const) {
       using plan = new Plan(gpu);
       const given = { x: plan.persistent([rows, inputs], { data: x }), dy: plan.persistent([rows, outputs], { data: dy }) };
       const added = { bias: plan.persistent([outputs], { data: bias }), residual: plan.persistent([rows, outputs], { data: residual }) };
-      const results = KERNELS.map((kernel) => ({
+      const results = KERNELS[dtype].map((kernel) => ({
         kernel,
         y: linear(plan, { x: given.x, weight, ...added, kernel, out: plan.persistent([rows, outputs]) }),
         dx: linearInputGradient(plan, { dy: given.dy, weight, kernel, out: plan.persistent([rows, inputs]) }),
@@ -52,14 +58,14 @@ gpuTest("f16 products keep rows of any size: 1e6, 1e-6 and 0 in one matrix", asy
   const x = randomFloats(rows * inputs, 1).map((value, i) => value * sizes[Math.floor(i / inputs)]);
   const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 2, dtype: "bf16" });
   using plan = new Plan(gpu);
-  const kernel: ProductKernel = { variant: "tiled", tile: { side: 64, half: true } };
+  const kernel: ProductKernel = { variant: "tiled", tile: { rows: 64, columns: 128, half: true } };
   const y = linear(plan, { x: plan.persistent([rows, inputs], { data: x }), weight, kernel, out: plan.persistent([rows, outputs]) });
   plan.run();
   const actual = await gpu.readFloats(y);
   const expected = linearReference(x, values, { rows, inputs, outputs });
   for (let row = 0; row < rows; row++) {
     const [a, e] = [actual, expected].map((all) => all.slice(row * outputs, (row + 1) * outputs));
-    assertLess(relativeError(a, e), 2e-3, `row of ${sizes[row]}`);
+    assertLess(relativeError(a, e), 3e-3, `row of ${sizes[row]}`);
   }
   destroyMatrix(gpu, weight);
 });
@@ -86,7 +92,7 @@ Deno.test("products are computed as they were measured; every candidate is right
   await using exact = await requestGpu({ precision: "f32", software: false });
   for (const kernel of [measured, { variant: "subgroup_matrix" as const }]) {
     exact.productKernels.set(productKey("rows", shape), kernel);
-    assertEquals(productKernel(exact, "rows", shape), { variant: "tiled", tile: { side: 64, half: false }, splits: 2 });
+    assertEquals(productKernel(exact, "rows", shape), { variant: "tiled", tile: { rows: 64, columns: 64, half: false }, splits: 4 });
   }
 });
 

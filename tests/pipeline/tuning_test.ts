@@ -7,7 +7,11 @@ import { saveTuning, tuningPath, useTuning } from "../../pipeline/tuning.ts";
 Deno.test("tuning: what was measured is read back, added to, kept per adapter, and checked", async () => {
   await using gpu = await requestGpu();
   const dir = await Deno.makeTempDir();
-  const first: [string, ProductKernel] = ["rows bf16 64x8x8", { variant: "tiled", tile: { side: 128, half: true }, splits: 2 }];
+  const first: [string, ProductKernel] = ["rows bf16 64x8x8", {
+    variant: "tiled",
+    tile: { rows: 64, columns: 128, half: true },
+    splits: 2,
+  }];
   const second: [string, ProductKernel] = ["columns bf16 64x8x8", { variant: "subgroup" }];
   assertEquals(await useTuning(gpu, dir), 0);
   await saveTuning(gpu, new Map([first]), dir);
