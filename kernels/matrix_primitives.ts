@@ -83,7 +83,8 @@ export const SUBGROUP_MATRICES: MatrixPrimitives = {
   directives: "enable chromium_experimental_subgroup_matrix;",
   declarations: () => "",
   place: { parameters: "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32", statements: "" },
-  sums: (name, { rows, columns }) => `var ${name}: subgroup_matrix_result<f32, ${columns}, ${rows}>;`,
+  // Said in full: a variable without a value keeps the one of the round before in loops, with some compilers.
+  sums: (name, { rows, columns }) => `var ${name} = subgroup_matrix_result<f32, ${columns}, ${rows}>();`,
   load(side, name, { shape: { rows, columns, depth }, product, at }) {
     const size = side === "left" ? `${depth}, ${rows}` : `${columns}, ${depth}`;
     const { tile, stride, depthInRows } = product[side];

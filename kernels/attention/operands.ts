@@ -4,7 +4,7 @@ import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.t
 import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_wgsl.ts";
-import { LARGE_CUT, SMALL_CUT, type TileCut, tiledBytes } from "./tiled_wgsl.ts";
+import { SMALL_CUT, type TileCut, tiledBytes, WIDE_CUT } from "./tiled_wgsl.ts";
 
 /**
  * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `decode`: for GPUs
@@ -190,10 +190,10 @@ export function attentionMatrices(gpu: Gpu): AttentionMatrices | undefined {
   return shape && { shape, lanes: gpu.subgroupSize, subgroups: SUBGROUPS, primitives: SUBGROUP_MATRICES };
 }
 
-/** How forward tiles are cut: as large as workgroup memory and registers (for the sums of a head) allow. */
+/** How forward tiles are cut: in wide ones where the sums of a head leave registers for them. */
 export function forwardCut(gpu: Gpu, headDim: number): TileCut {
-  const fits = tiledBytes(LARGE_CUT) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
-  return fits && headDim <= 128 ? LARGE_CUT : SMALL_CUT;
+  const fits = tiledBytes(WIDE_CUT) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
+  return fits && headDim <= 96 ? WIDE_CUT : SMALL_CUT;
 }
 
 /**

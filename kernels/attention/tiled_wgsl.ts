@@ -22,8 +22,8 @@ export interface TileCut {
 
 /** 4 × 4 numbers of a thread, 64 columns: few registers, 24 KiB of workgroup memory. */
 export const SMALL_CUT: TileCut = { down: 1, across: 1 };
-/** 8 × 8 numbers of a thread, 128 columns: half as many reads for a multiplication, 28 KiB of workgroup memory. */
-export const LARGE_CUT: TileCut = { down: 2, across: 2 };
+/** 4 × 8 numbers of a thread, 128 columns: fewer reads for a multiplication, 28 KiB of workgroup memory. */
+export const WIDE_CUT: TileCut = { down: 1, across: 2 };
 
 /** Workgroup memory of a kernel, in bytes. */
 export function tiledBytes({ down, across }: TileCut): number {
@@ -129,7 +129,7 @@ export function scores(name: string, options: { headDim: number; cut: TileCut; a
   const quads = 16 * cut.across; // of columns
   const threads = 256 / cut.down;
   const blocks = 64 * (1 + cut.across); // of four rows and four numbers of a head
-  const read = (i: number, { binding, place, start, last, factor }: TileRows, first: number) =>
+  const readRows = (i: number, { binding, place, start, last, factor }: TileRows, first: number) =>
     range(4).map((r) =>
       `r${i}_${r} = ${binding}[${place(`min(${start} + 4u * ((at - ${first}u) / 4u) + ${r}u, ${last})`)} + depth + part]${
         factor ? ` * ${factor}` : ""
@@ -142,20 +142,22 @@ export function scores(name: string, options: { headDim: number; cut: TileCut; a
       return `    { let at = thread + ${i * threads}u; let part = at % 4u;
     ${guard}{ ${text(i)} } }`;
     });
-  return `${columnsOf(cut, (s) => rowsOf(cut, (h) => `var ${name}${s}_${h} = vec4<f32>(0.0);`))}
-  for (var depth = 0u; depth < ${vectors}u; depth += 4u) {
-${repeat(rounds, (i) => repeat(4, (r) => `    var r${i}_${r} = vec4<f32>(0.0);`))}
-${
-    each((i) =>
-      `if (depth + part < ${vectors}u) {
+  // The next numbers are on their way while these are multiplied.
+  const read = each((i) =>
+    `if (depth + part < ${vectors}u) {
       if (at < 64u) {
-        ${read(i, a, 0)}
+        ${readRows(i, a, 0)}
       } else {
-        ${read(i, b, 64)}
+        ${readRows(i, b, 64)}
       }
-    }`
-    )
-  }
+    } else { ${range(4).map((r) => `r${i}_${r} = vec4<f32>(0.0);`).join(" ")} }`
+  );
+  return `${columnsOf(cut, (s) => rowsOf(cut, (h) => `var ${name}${s}_${h} = vec4<f32>(0.0);`))}
+  {
+  var depth = 0u;
+${repeat(rounds, (i) => repeat(4, (r) => `  var r${i}_${r} = vec4<f32>(0.0);`))}
+${read}
+  while (depth < ${vectors}u) {
     workgroupBarrier();
 ${
     each((i) =>
@@ -166,6 +168,10 @@ ${repeat(4, (s) => `stage[to + ${s}u * next] = vec4<f32>(${range(4).map((r) => `
     )
   }
     workgroupBarrier();
+    depth += 4u;
+    if (depth < ${vectors}u) {
+${read}
+    }
 ${
     repeat(16, (k) =>
       `    { ${range(cut.down).map((h) => `let a${h} = stage[${16 * k}u + (${rowQuad(h, cut)} ^ ${k >> 2}u)];`).join(" ")} ` +
@@ -173,6 +179,7 @@ ${
       range(4 * cut.across).map((s) =>
         range(cut.down).map((h) => `${name}${s}_${h} = fma(a${h}, vec4<f32>(b${s >> 2}.${XYZW[s & 3]}), ${name}${s}_${h});`).join(" ")
       ).join(" ") + " }")
+  }
   }
   }`;
 }
@@ -211,21 +218,41 @@ export interface MixedValues {
 export function mix(name: string, { headDim, cut, weights, binding, place, start, end }: MixedValues): string {
   const { vectors, quads, singles } = cutSums(headDim);
   const depth = vectors <= 32 ? 16 : 8;
+  const threads = 256 / cut.down;
+  const total = depth * vectors;
+  const rounds = Math.ceil(total / threads);
+  const each = (text: (n: number) => string) =>
+    repeat(
+      rounds,
+      (n) => `    { let i = thread + ${n * threads}u; ${(n + 1) * threads > total ? `if (i < ${total}u) ` : ""}{ ${text(n)} } }`,
+    );
+  // The next values are on their way while these are multiplied.
+  const read = (g: number) =>
+    each((n) =>
+      `let of_row = ${start} + chunk + ${TILE * g}u + i / ${vectors}u;
+      m${n} = vec4<f32>(0.0);
+      if (of_row < ${end}) { m${n} = ${binding}[${place("of_row")} + i % ${vectors}u]; }`
+    );
   return repeat(cut.across, (g) =>
     `${g ? "workgroupBarrier();" : ""}
 ${repeat(4, (s) => rowsOf(cut, (h) => `tile[(4u * tx + ${s}u) * 16u + (${rowQuad(h, cut)} ^ tx)] = ${weights}${4 * g + s}_${h};`))}
-  for (var chunk = 0u; chunk < ${TILE}u; chunk += ${depth}u) {
+  {
+  var chunk = 0u;
+${repeat(rounds, (n) => `  var m${n} = vec4<f32>(0.0);`)}
+${read(g)}
+  while (chunk < ${TILE}u) {
     workgroupBarrier();
-    for (var i = thread; i < ${depth * vectors}u; i += ${256 / cut.down}u) {
-      let of_row = ${start} + chunk + ${TILE * g}u + i / ${vectors}u;
-      stage[i] = vec4<f32>(0.0);
-      if (of_row < ${end}) { stage[i] = ${binding}[${place("of_row")} + i % ${vectors}u]; }
+${each((n) => `stage[i] = m${n};`)}
+    workgroupBarrier();
+    let first_column = chunk;
+    chunk += ${depth}u;
+    if (chunk < ${TILE}u) {
+${read(g)}
     }
-    workgroupBarrier();
 ${
       repeat(depth, (k) =>
-        `    { let swizzle = chunk / 4u + ${k >> 2}u;\n` +
-        range(cut.down).map((h) => `let p${h} = tile[(chunk + ${k}u) * 16u + (${rowQuad(h, cut)} ^ swizzle)];`).join(" ") + "\n" +
+        `    { let swizzle = first_column / 4u + ${k >> 2}u;\n` +
+        range(cut.down).map((h) => `let p${h} = tile[(first_column + ${k}u) * 16u + (${rowQuad(h, cut)} ^ swizzle)];`).join(" ") + "\n" +
         repeat(quads, (j) =>
           `let b${j} = stage[${k * vectors + 16 * j}u + tx]; ` +
           range(4 * cut.down).map((i) => `${name}${i}_${j} = fma(vec4<f32>(p${i >> 2}.${XYZW[i & 3]}), b${j}, ${name}${i}_${j});`).join(
@@ -236,6 +263,7 @@ ${
           range(cut.down).map((h) => `${name}s${m}_${h} = fma(p${h}, vec4<f32>(c${m}), ${name}s${m}_${h});`).join(" ")) +
         " }")
     }
+  }
   }`);
 }
 
