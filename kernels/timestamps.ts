@@ -106,21 +106,27 @@ async function measurePeriod(gpu: Gpu): Promise<number> {
   const x = gpu.tensor([64], { data: new Float32Array(64).fill(0.5), label: "chain" });
   const resource = { buffer: x.storage.buffer! };
   const group = gpu.device.createBindGroup({ layout: kernel.layout, entries: [{ binding: 0, resource }] });
+  const measure = async (dispatches: number) => {
+    using stamps = new Timestamps(gpu, 1);
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass({ timestampWrites: stamps.of(0) });
+    pass.setPipeline(kernel.pipeline);
+    pass.setBindGroup(0, group);
+    for (let i = 0; i < dispatches; i++) pass.dispatchWorkgroups(1);
+    pass.end();
+    await gpu.sync();
+    const start = performance.now();
+    gpu.submit(encoder);
+    return await stamps.period(start);
+  };
   try {
-    for (let dispatches = 1;; dispatches *= 4) {
-      using stamps = new Timestamps(gpu, 1);
-      const encoder = gpu.device.createCommandEncoder();
-      const pass = encoder.beginComputePass({ timestampWrites: stamps.of(0) });
-      pass.setPipeline(kernel.pipeline);
-      pass.setBindGroup(0, group);
-      for (let i = 0; i < dispatches; i++) pass.dispatchWorkgroups(1);
-      pass.end();
-      await gpu.sync();
-      const start = performance.now();
-      gpu.submit(encoder);
-      const { period, wall } = await stamps.period(start);
-      if (wall > LONG || dispatches > 1000) return period < NANOSECOND ? 1 : period;
-    }
+    await measure(1); // compiles, where that was left for the first run
+    let dispatches = 1;
+    while (dispatches <= 1000 && (await measure(dispatches)).wall <= LONG) dispatches *= 4;
+    // What else takes time meanwhile only adds to the wall clock.
+    const periods = [await measure(dispatches), await measure(dispatches), await measure(dispatches)].map(({ period }) => period);
+    const period = Math.min(...periods);
+    return period < NANOSECOND ? 1 : period;
   } finally {
     gpu.destroy(x);
   }

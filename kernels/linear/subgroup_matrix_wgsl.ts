@@ -44,7 +44,8 @@ const quotient = (a: number, b: number): number => Math.ceil(a / b);
 /** The product's kernel: `a` (M, K filled up with zeros to whole tiles) f16 with `row_scales` (M) f32; dispatched with row tiles in x. */
 export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOptions): ProductWgsl {
   const { dtype, epilogue, shape, lanes, tile = TILE, primitives = SUBGROUP_MATRICES } = options;
-  const { read4, stride } = storageWgsl(dtype);
+  const storage = storageWgsl(dtype);
+  const { read4, stride } = storage;
   const threads = 4 * lanes;
   const depthQuads = tile.depth / 4;
   const a: TilePart = { tile: "tile_a", depthInRows: true, stride: depthQuads + PADDING };
@@ -57,14 +58,17 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
   const across = tile.columns / 2 / shape.columns;
   const inA = pieces(tile.rows * depthQuads, threads);
   const inW = pieces(tileWRows * tileWQuads, threads);
-  const clamped = dtype === "f16" ? "value" : "clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0))";
-  // place of a vector of w, and whether it lies inside along the summed dimension
-  const ofW = form === "rows"
-    ? { place: `min(first_column + row, params.columns - 1u) * (${stride("params.depth")} / 4u) + k / 4u + quad`, depth: "k + 4u * quad" }
-    : {
-      place: `(k + row) * (${stride("params.columns")} / 4u) + min(first_column / 4u + quad, params.columns / 4u - 1u)`,
-      depth: "k + row",
-    };
+  // What is beyond the range of f16 becomes its largest numbers.
+  const bounded = (value: string) =>
+    dtype === "f16" ? `vec4<f16>(${value})` : `clamp(vec4<f16>(${value}), vec4<f16>(-65504.0), vec4<f16>(65504.0))`;
+  // Behind the end of the summed dimension `a` is 0, and it does not matter what is read of w.
+  const placeW = form === "rows"
+    ? `min(first_column + row, params.columns - 1u) * (${stride("params.depth")} / 4u) + k / 4u + quad`
+    : `(k + row) * (${stride("params.columns")} / 4u) + min(first_column / 4u + quad, params.columns / 4u - 1u)`;
+  // Quantised weights are read with their scales; others as they are, so that nothing waits for them before they are put to use.
+  const weights = storage.scales
+    ? { type: "vec4<f16>", read: bounded(read4(placeW)), value: (raw: string) => raw }
+    : { type: storage.four, read: `w[${placeW}]`, value: (raw: string) => bounded(`unpack4(${raw})`) };
   const each = (sizes: { count: number; whole: boolean; total: number }, body: (i: number) => string) =>
     lines(sizes.count, (i) => {
       const at = `let at = thread + ${i * threads}u;`;
@@ -73,7 +77,7 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
   const fetch = (k: string) =>
     `{ let k = ${k};
 ${each(inA, (i) => `a${i} = a[min(first_row + at / ${depthQuads}u, params.rows - 1u) * row_quads + k / 4u + at % ${depthQuads}u];`)}
-${each(inW, (i) => `w${i} = fetch_w(k, at / ${tileWQuads}u, at % ${tileWQuads}u, first_column);`)}
+${each(inW, (i) => `let row = at / ${tileWQuads}u; let quad = at % ${tileWQuads}u; w${i} = ${weights.read};`)}
     }`;
   const multiply = lines(tile.depth / shape.depth, (step) => {
     const k = step * shape.depth;
@@ -90,13 +94,19 @@ ${lines(across, (j) => primitives.load("right", `right${j}`, { shape, product, a
 ${lines(down, (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, product, { left: `left${i}`, right: `right${j}` })))}
     }`;
   });
-  const size = shape.rows * shape.columns;
+  // A row of a subgroup's matrices at a time goes to y by way of workgroup memory.
+  const width = across * shape.columns;
+  const size = shape.rows * width;
   const write = lines(down, (i) =>
-    lines(across, (j) =>
-      `workgroupBarrier();
-  ${primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size}u`, stride: shape.columns })}
+    `workgroupBarrier();
+${
+      lines(
+        across,
+        (j) => primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size}u + ${j * shape.columns}u`, stride: width }),
+      )
+    }
   workgroupBarrier();
-  finish(first_row + row_part + ${i * shape.rows}u, first_column + column_part + ${j * shape.columns}u, subgroup, lane);`));
+  finish(first_row + row_part + ${i * shape.rows}u, first_column + column_part, subgroup, lane);`);
   return {
     label: `linear ${form} subgroup matrix ${dtype}`,
     tileRows: tile.rows,
@@ -106,18 +116,12 @@ ${header(dtype, epilogue, { activations: "vec4<f16>" })}
 @group(0) @binding(7) var<storage, read> row_scales: array<f32>;
 var<workgroup> tile_a: array<vec4<f16>, ${tile.rows * a.stride}>; // [row][k / 4]
 var<workgroup> tile_w: array<vec4<f16>, ${tileWRows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
-var<workgroup> staging: array<f32, ${4 * size}>; // a matrix of each subgroup
+var<workgroup> staging: array<f32, ${4 * size}>; // a row of matrices of each subgroup
 ${primitives.declarations({ shape, lanes, products: [product], arrays: [STAGING] })}
-// weights beyond the range of f16 become its largest numbers
-fn fetch_w(k: u32, row: u32, quad: u32, first_column: u32) -> vec4<f16> {
-  var value = vec4<f32>(0.0);
-  if (${ofW.depth} < params.depth) { value = ${read4(ofW.place)}; }
-  return vec4<f16>(${clamped});
-}
 fn finish(row: u32, column: u32, subgroup: u32, lane: u32) {
   for (var i = lane; i < ${size}u; i += ${lanes}u) {
-    let y_row = row + i / ${shape.columns}u;
-    store(y_row, column + i % ${shape.columns}u, staging[subgroup * ${size}u + i] * row_scales[min(y_row, params.rows - 1u)]);
+    let y_row = row + i / ${width}u;
+    store(y_row, column + i % ${width}u, staging[subgroup * ${size}u + i] * row_scales[min(y_row, params.rows - 1u)]);
   }
 }
 @compute @workgroup_size(${threads})
@@ -130,12 +134,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row_quads = (params.depth + ${tile.depth - 1}u) / ${tile.depth}u * ${depthQuads}u;
 ${lines(down, (i) => lines(across, (j) => primitives.sums(`c${i}_${j}`, shape)))}
 ${lines(inA.count, (i) => `var a${i}: vec4<f16>;`)}
-${lines(inW.count, (i) => `var w${i}: vec4<f16>;`)}
+${lines(inW.count, (i) => `var w${i}: ${weights.type};`)}
   ${fetch("0u")}
   for (var first = 0u; first < params.depth; first += ${tile.depth}u) {
     workgroupBarrier();
 ${each(inA, (i) => `tile_a[at / ${depthQuads}u * ${a.stride}u + at % ${depthQuads}u] = a${i};`)}
-${each(inW, (i) => `tile_w[at / ${tileWQuads}u * ${w.stride}u + at % ${tileWQuads}u] = w${i};`)}
+${each(inW, (i) => `tile_w[at / ${tileWQuads}u * ${w.stride}u + at % ${tileWQuads}u] = ${weights.value(`w${i}`)};`)}
     workgroupBarrier();
     if (first + ${tile.depth}u < params.depth) ${fetch(`first + ${tile.depth}u`)}
 ${multiply}
