@@ -3,13 +3,14 @@ import { join } from "@std/path";
 import type { Gpu } from "../kernels/gpu.ts";
 import { isQuantized, type WeightType } from "../kernels/linear/weight_types.ts";
 import { type ModelFolder, openModelFolder } from "./checkpoint/model_folder.ts";
+import { readAhead } from "./checkpoint/read_ahead.ts";
 import { MaspError } from "./errors.ts";
 import { parseConfig, type Qwen2VlConfig } from "./qwen2_vl/config.ts";
 import { createNetwork, type Network } from "./qwen2_vl/network.ts";
 import { loadPictureProcessor, type PictureProcessor } from "./qwen2_vl/preprocess/preprocess.ts";
 import { matrixType } from "./qwen2_vl/quantize.ts";
 import { VisionTower } from "./qwen2_vl/vision_tower.ts";
-import { expectedTensors, loadWeights } from "./qwen2_vl/weights.ts";
+import { expectedTensors, loadWeights, type TensorSource } from "./qwen2_vl/weights.ts";
 import { readOptionalJson } from "./read_json.ts";
 import { type ChatTemplate, loadChatTemplate } from "./text/chat_template.ts";
 import { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
@@ -99,13 +100,16 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   };
 }
 
-function sourceOf(folder: ModelFolder, { sizesOnly }: LoadQwen2VlOptions) {
+function sourceOf(folder: ModelFolder, { sizesOnly }: LoadQwen2VlOptions): TensorSource {
   return {
-    find: (name: string) => folder.tensor(name),
-    *chunks(name: string): Iterable<Uint8Array> {
-      const tensor = folder.tensor(name);
-      if (tensor && !sizesOnly) yield* tensor.file.chunks(tensor.name);
-    },
+    find: (name) => folder.tensor(name),
+    pieces: (names) =>
+      readAhead(
+        sizesOnly ? [] : names.map((name) => {
+          const { file, name: stored } = folder.tensor(name)!;
+          return file.part(stored);
+        }),
+      ),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Safetensors files: headers read at once, tensors only when asked for. */
 import { MaspError } from "../errors.ts";
 import { openFile } from "./open_file.ts";
+import type { FilePart } from "./read_ahead.ts";
 import { writeAll, writeAtomically } from "./atomic_write.ts";
 import { damaged, LENGTH_BYTES, MAX_HEADER_BYTES, parseSafetensorsHeader, type SafetensorsEntry } from "./safetensors_header.ts";
 import { bytesOf, DTYPE_BYTES, elementCount, showShape, type TensorData, typedArray } from "./tensor_data.ts";
@@ -50,6 +51,12 @@ export class SafetensorsFile implements Disposable {
   readTensor(name: string): TensorData {
     const { dtype, shape } = this.#entry(name);
     return { dtype, shape: [...shape], data: typedArray(this.read(name), dtype) };
+  }
+
+  /** Where a tensor's bytes lie. @throws {MaspError} When there is no such tensor. */
+  part(name: string): FilePart {
+    const { begin, end } = this.#entry(name);
+    return { path: this.path, begin, end };
   }
 
   /**

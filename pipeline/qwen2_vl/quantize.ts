@@ -37,7 +37,7 @@ export interface QuantizedUpload {
   /** The file's number type. */
   stored: string;
   /** Its bytes in order. */
-  pieces: Iterable<Uint8Array>;
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
 /** Uploads tensors as they are stored, some rows at a time, and rounds these on the GPU. */
@@ -53,7 +53,7 @@ export class Quantizer implements Disposable {
   }
 
   /** Writes all rows of a tensor. */
-  write({ target, firstRow, stored, pieces }: QuantizedUpload): void {
+  async write({ target, firstRow, stored, pieces }: QuantizedUpload): Promise<void> {
     const dtype = floatType(stored);
     const { columns } = target;
     // Four rows are whole 32-bit words whatever their length.
@@ -72,7 +72,7 @@ export class Quantizer implements Disposable {
       row += rows;
       filled = 0;
     };
-    for (let piece of pieces) {
+    for await (let piece of pieces) {
       while (piece.length) {
         const data = piece.subarray(0, blockBytes - filled);
         this.#gpu.write(staging, data, { byteOffset: filled });

@@ -86,8 +86,8 @@ export interface Qwen2VlWeights {
 export interface TensorSource {
   /** Number type (`F32`, `BF16`, `F16`) and shape. */
   find(name: string): { dtype: string; shape: readonly number[] } | undefined;
-  /** The tensor's bytes in order, in pieces; a piece is valid until the next one is asked for. */
-  chunks(name: string): Iterable<Uint8Array>;
+  /** The bytes of tensors in order, in pieces of one tensor each; a piece is valid until the next one is asked for. None where only sizes count. */
+  pieces(names: readonly string[]): AsyncIterable<Uint8Array>;
 }
 
 /** Options of {@linkcode loadWeights}. */
@@ -148,13 +148,18 @@ export async function loadWeights(
 ): Promise<Qwen2VlWeights> {
   const { config: { text, vision } } = options;
   let read = 0;
-  const fills: (() => void)[] = [];
+  const fills: (() => Promise<void>)[] = [];
+  const order: string[] = []; // in which the fills read tensors
+  let stream: AsyncIterator<Uint8Array> | undefined;
   using loading = new DisposableStack();
   using quantizer = new Quantizer(gpu);
-  function* pieces(name: string): Iterable<Uint8Array> {
-    for (const piece of source.chunks(name)) {
-      yield piece;
-      read += piece.length;
+  async function* pieces(name: string): AsyncIterable<Uint8Array> {
+    for (let left = bytesOf(found(name)); left > 0;) {
+      const { value, done } = await (stream ??= source.pieces(order)[Symbol.asyncIterator]()).next();
+      if (done) return;
+      yield value;
+      left -= value.length;
+      read += value.length;
       options.onProgress?.(read);
     }
   }
@@ -170,30 +175,31 @@ export async function loadWeights(
     const rows = tensors.reduce((sum, { shape }) => sum + shape[0], 0);
     const made = createMatrix(gpu, [rows, tensors[0].shape[1]], { dtype, label: names.join(" + ") });
     const result = loading.adopt(made, (matrix) => destroyMatrix(gpu, matrix));
-    fills.push(() => {
+    order.push(...names);
+    fills.push(async () => {
       let firstRow = 0;
       let byteOffset = 0;
-      names.forEach((name, i) => {
+      for (const [i, name] of names.entries()) {
         const { dtype: stored, shape } = tensors[i];
-        if (isQuantized(dtype)) quantizer.write({ target: result, firstRow, stored, pieces: pieces(name) });
+        if (isQuantized(dtype)) await quantizer.write({ target: result, firstRow, stored, pieces: pieces(name) });
         else {
-          for (const piece of pieces(name)) {
+          for await (const piece of pieces(name)) {
             const data = convertNumbers(piece, { from: stored, to: dtype });
             writeMatrix(gpu, result, { byteOffset, data });
             byteOffset += data.length;
           }
         }
         firstRow += shape[0];
-      });
+      }
     });
     return result;
   };
   const size = (...names: string[]) => names.reduce((sum, name) => sum + found(name).shape.reduce((a, b) => a * b, 1), 0);
-  const floats = (...names: string[]): Float32Array<ArrayBuffer> => {
+  const floats = async (...names: string[]): Promise<Float32Array<ArrayBuffer>> => {
     const all = new Float32Array(size(...names));
     let at = 0;
     for (const name of names) {
-      for (const piece of pieces(name)) {
+      for await (const piece of pieces(name)) {
         const values = toFloats(piece, found(name).dtype);
         all.set(values, at);
         at += values.length;
@@ -203,14 +209,16 @@ export async function loadWeights(
   };
   const vector = (...names: string[]): Tensor => {
     const result = loading.adopt(gpu.tensor([size(...names)], { label: names.join(" + ") }), (tensor) => gpu.destroy(tensor));
-    fills.push(() => gpu.write(result, floats(...names)));
+    order.push(...names);
+    fills.push(async () => gpu.write(result, await floats(...names)));
     return result;
   };
   const patchEmbedding = (label: string): Matrix => {
     const { hidden, channels, patch } = vision;
     const made = createMatrix(gpu, [hidden, channels * patch * patch], { label });
     const result = loading.adopt(made, (matrix) => destroyMatrix(gpu, matrix));
-    fills.push(() => writeMatrix(gpu, result, { data: new Uint8Array(addFrames(floats(label), vision).buffer) }));
+    order.push(label);
+    fills.push(async () => writeMatrix(gpu, result, { data: new Uint8Array(addFrames(await floats(label), vision).buffer) }));
     return result;
   };
   const embedding = matrix("model.embed_tokens.weight");
@@ -264,7 +272,11 @@ export async function loadWeights(
     },
   };
   await gpu.sync();
-  for (const fill of fills) fill();
+  try {
+    for (const fill of fills) await fill();
+  } finally {
+    await stream?.return?.();
+  }
   loading.move();
   return weights;
 }
@@ -280,6 +292,11 @@ export function destroyWeights(gpu: Gpu, weights: Qwen2VlWeights): void {
       else gpu.destroy(value);
     }
   }
+}
+
+/** Bytes of a tensor in its file. */
+function bytesOf({ dtype, shape }: { dtype: string; shape: readonly number[] }): number {
+  return shape.reduce((a, b) => a * b, dtype === "F32" ? 4 : 2);
 }
 
 /** Weights of the frames added: (hidden, channels, frames, patch, patch) → (hidden, channels · patch²). */

@@ -101,8 +101,9 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
   const unseen = (size: Size, count: number) =>
     Array.from({ length: count }, () => ({ image: `${sizeName(size)} ${number++}`, id: "", label: CATEGORIES[0] }));
   const measure = async (size: Size, { maxNewTokens, together }: { maxNewTokens: number; together: number }) => {
-    const span = 2 * Math.ceil(repeats / 2);
-    const examples = unseen(size, (2 * span + WARM) * together);
+    const span = together > 1 ? 2 : 2 * Math.ceil(repeats / 2);
+    const windows = together > 1 ? 1 : span; // a pass over a batch is long
+    const examples = unseen(size, (span + windows + WARM - 1) * together);
     const times: number[] = [];
     const onPrediction = (_: unknown, { done }: { done: number }) => {
       if (done % together === 0) times.push(performance.now());

@@ -1,5 +1,5 @@
 /** Weights of 8 and 4 bits from the file to the answer. */
-import { assert, assertEquals, assertLess, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLess, assertNotEquals, assertRejects } from "@std/assert";
 import type { Gpu } from "../../../kernels/gpu.ts";
 import { createMatrix, destroyMatrix, type Matrix } from "../../../kernels/linear/matrix.ts";
 import { matrixBytes, type WeightType } from "../../../kernels/linear/weight_types.ts";
@@ -33,13 +33,13 @@ deviceTest("quantize: tensors that come in pieces, some rows at a time, two on t
       const target = createMatrix(gpu, [37, columns], { dtype: type });
       using quantizer = new Quantizer(gpu, { stagingBytes: 9 * columns * bytes });
       const all: number[] = [];
-      heights.forEach((rows, i) => {
+      for (const [i, rows] of heights.entries()) {
         const floats = randomFloats(rows * columns, i, { scale: 0.02 });
         const halves = Uint16Array.from(new Uint32Array(floats.buffer), (bits) => bits >>> 16);
         all.push(...bytes === 4 ? floats : new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer));
         const file = new Uint8Array(bytes === 4 ? floats.buffer : halves.buffer);
-        quantizer.write({ target, firstRow: i * heights[0], stored, pieces: piecesOf(file, 1616) });
-      });
+        await quantizer.write({ target, firstRow: i * heights[0], stored, pieces: piecesOf(file, 1616) });
+      }
       const { scales, levels } = await readQuantized(gpu, target);
       const expected = quantizedReference(all, { columns, type });
       assertEquals(scales, [...expected.scales]);
@@ -50,7 +50,7 @@ deviceTest("quantize: tensors that come in pieces, some rows at a time, two on t
   const target = createMatrix(gpu, [4, 6], { dtype: "int8", label: "short" });
   using quantizer = new Quantizer(gpu);
   const write = () => quantizer.write({ target, firstRow: 0, stored: "F32", pieces: [new Uint8Array(20)] });
-  assertThrows(write, Error, '"short[0..4)": 20 bytes are no whole rows of 24');
+  await assertRejects(write, Error, '"short[0..4)": 20 bytes are no whole rows of 24');
   destroyMatrix(gpu, target);
 });
 
