@@ -4,6 +4,7 @@
  * nobody downloads it who does not ask for it.
  */
 import { GpuError } from "../gpu.ts";
+import { pausePolling } from "./pause_polling.ts";
 
 /** Options of {@linkcode openDawn}. */
 export interface OpenDawnOptions {
@@ -58,6 +59,7 @@ export async function openDawn(options: OpenDawnOptions = {}): Promise<GPU> {
       cause: error,
     });
   }
+  pausePolling();
   const features = [`enable-dawn-features=${[...TOGGLES, ...toggles].join(",")}`, `disable-dawn-features=${TOGGLES_OFF.join(",")}`];
   const gpu = dawn.create([...features, ...(backend ? [`backend=${backend}`] : [])]);
   kept.push(gpu);

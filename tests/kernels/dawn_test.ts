@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { openDawn } from "../../kernels/dawn/dawn.ts";
+import { pausePolling } from "../../kernels/dawn/pause_polling.ts";
 import { GpuError, requestGpu } from "../../kernels/gpu.ts";
 import { withoutBodies } from "../../kernels/wgsl_interface.ts";
 import { countingGpu } from "../../kernels/counting_gpu.ts";
@@ -31,6 +32,23 @@ const SHADER = `@group(0) @binding(0) var<storage, read_write> x: array<f32>;
 Deno.test("openDawn: where the package is missing, the message says how to get it", async () => {
   const error = await assertRejects(() => openDawn({ package: new URL("./nowhere/index.js", import.meta.url) }), GpuError);
   assertEquals(error.message.includes("deno task install-dawn"), true, error.message);
+});
+
+Deno.test("pausePolling: native functions without a name run later, everybody else's at once and with their arguments, however often it is called", async () => {
+  const immediate: unknown[] = [];
+  const scope = { setImmediate: (callback: unknown, ...args: unknown[]) => void immediate.push(callback, ...args) };
+  pausePolling(scope);
+  const once = scope.setImmediate;
+  pausePolling(scope);
+  assertEquals(scope.setImmediate, once);
+  const { promise, resolve } = Promise.withResolvers<string>(); // a native function without a name, as Dawn's
+  scope.setImmediate(resolve, "waited");
+  const own = () => {};
+  const bound = own.bind(undefined);
+  scope.setImmediate(own, 1, 2);
+  scope.setImmediate(bound);
+  assertEquals(immediate, [own, 1, 2, bound]);
+  assertEquals(await promise, "waited");
 });
 
 Deno.test("Dawn's package stands in no list of the project's packages, or everybody would download it", async () => {
