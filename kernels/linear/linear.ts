@@ -31,6 +31,8 @@ export interface LinearArgs {
   residual?: Tensor;
   /** (T, N) f32, or wider (then the other columns are left alone); scratch (T, N) when left out */
   out?: Tensor;
+  /** Whether sums in f16, where there are any, are short, which halves their error: for passes that a gradient goes back through. */
+  precise?: boolean;
   /** Overrides the choice of the kernel. */
   kernel?: ProductKernel;
 }
@@ -61,6 +63,7 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
       epilogue,
       rowStride: width,
       firstColumn: block.start,
+      precise: args.precise,
       kernel: args.kernel,
     });
   }

@@ -17,6 +17,8 @@ export interface ProductArgs {
   dtype: WeightType;
   /** `f32` where factors must not be rounded to f16; the device's precision when left out. */
   precision?: "f32" | "f16";
+  /** Whether sums in f16, where there are any, are short. */
+  precise?: boolean;
   /** What is added. */
   epilogue: Epilogue;
   /** Numbers from row to row of `y`. */

@@ -3,7 +3,7 @@
  * one is multiplied. Letters and forms as in `product_wgsl.ts`.
  *
  * With `half`, activations are f16 rows with a power of two each (`half_rows.wgsl`), weights are rounded to f16, and products are summed in f16
- * over {@linkcode HALF_SUM} numbers, then in f32.
+ * over `halfSum` numbers, then in f32. The error of these sums grows with the square root of that number.
  */
 import { type Epilogue, type Form, header, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
@@ -24,8 +24,10 @@ export function tileDepth({ half }: ProductTile): number {
   return half ? 32 : 16;
 }
 
-/** Products that are summed in f16, a multiple of the tile's depth. */
+/** Products that are summed in f16: a multiple of the tile's depth, or a divisor of it that is a multiple of 4. */
 export const HALF_SUM = 64;
+/** The same where the product has to be more exact. */
+export const PRECISE_HALF_SUM = 16;
 
 /** Options of {@linkcode tileProduct}. */
 export interface TileProductOptions {
@@ -35,6 +37,8 @@ export interface TileProductOptions {
   epilogue: Epilogue;
   /** The tile. */
   tile: ProductTile;
+  /** Products that are summed in f16; {@linkcode HALF_SUM} when left out. Of no effect on a tile of f32. */
+  halfSum?: number;
   /** Whether workgroups along z compute parts of the sum, to be added afterwards. */
   split: boolean;
 }
@@ -64,7 +68,7 @@ interface Factor {
  * columns, too. With `half`, `a` (M, K filled up with zeros to whole tiles) is f16 and `row_scales` (M) f32 undoes its scales. With `split`, y is
  * (parts · M, N).
  */
-export function tileProduct(form: Form, { dtype, epilogue, tile, split }: TileProductOptions): ProductWgsl {
+export function tileProduct(form: Form, { dtype, epilogue, tile, halfSum = HALF_SUM, split }: TileProductOptions): ProductWgsl {
   const { rows, columns, half } = tile;
   const storage = storageWgsl(dtype);
   const number = half ? "f16" : "f32";
@@ -126,6 +130,8 @@ ${
       }`);
   const declare = (factor: Factor) => lines(rounds(factor), (i) => lines(4, (r) => `var ${register(factor, i, r)} = ${factor.type}();`));
   const accumulators = half ? "h" : "c";
+  const sums = (line: (i: number, g: number) => string) => lines(8, (i) => lines(2, (g) => line(i, g)));
+  const flush = half ? sums((i, g) => `c${i}_${g} += vec4<f32>(h${i}_${g}); h${i}_${g} = ${four}();`) : "";
   const multiply = lines(depth, (k) => {
     const read = ({ name, length }: Factor, lane: string, group: number) =>
       `tile_${name}[${k}][${group * length / 8}u + (${lane} ^ ${(k >> 2) & swizzle(name === "a" ? a : w)}u)]`;
@@ -136,9 +142,9 @@ ${
           const sum = `${accumulators}${i}_${g}`;
           return `${sum} = fma(${four}(va${i >> 2}.${part(i & 3)}), vw${g}, ${sum});`;
         }).join(" "))
-    } }`;
+    } }
+${(k + 1) % halfSum === 0 && k + 1 < depth ? flush : ""}`;
   });
-  const sums = (line: (i: number, g: number) => string) => lines(8, (i) => lines(2, (g) => line(i, g)));
   const scale = (row: string) => half ? ` * row_scales[min(${row}, params.rows - 1u)]` : "";
   const finish = split ? "store_part(group.z, " : "store(";
   const step = `
@@ -153,7 +159,7 @@ ${
     }
 ${multiply}`;
   return {
-    label: `linear ${form} tile ${rows}x${columns} ${number} ${dtype}${split ? " split" : ""}`,
+    label: `linear ${form} tile ${rows}x${columns} ${half ? `${number} sums of ${halfSum}` : number} ${dtype}${split ? " split" : ""}`,
     tileRows: rows,
     tileColumns: columns,
     code: `${half ? "enable f16;" : ""}
@@ -182,8 +188,8 @@ ${declare(w)}
   ${fetch(a)}
   ${fetch(w)}
   while (k < end) {
-${half ? `for (var step = 0u; step < ${HALF_SUM / depth}u && k < end; step++) { ${step} }` : step}
-${half ? sums((i, g) => `c${i}_${g} += vec4<f32>(h${i}_${g}); h${i}_${g} = ${four}();`) : ""}
+${halfSum > depth ? `for (var step = 0u; step < ${halfSum / depth}u && k < end; step++) { ${step} }` : step}
+${flush}
   }
 ${
       sums((i, g) => {

@@ -79,14 +79,15 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const { x, weights, rows, queries, cache, cacheStart = 0, cacheRows, network } = args;
   const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
   const width = kvHeads * headDim;
+  const precise = rows.keyRanges !== undefined; // a gradient will go back through it, and depends on its errors more than a result does
   const normed = rmsNorm(plan, { x, weight: weights.inputNorm, eps });
   const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width], cacheStart * 2 * width * 4) : undefined;
-  const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct });
+  const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct, precise });
   rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
   if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
   const xq = queries ? select(plan, x, queries.index) : x;
   const normedQ = queries ? select(plan, normed, queries.index) : normed;
-  const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias });
+  const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias, precise });
   const { positions, ranges } = queries ?? rows;
   rotary(plan, { x: q, out: q, heads, positions, ...network.rotary });
   const keys = cache ?? kv;
@@ -102,9 +103,9 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
     lse: true,
     precision: factorPrecision(weights.query),
   });
-  const middle = linear(plan, { x: attended, weight: weights.output, residual: xq });
-  const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp });
-  const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle });
+  const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
+  const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp, precise });
+  const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle, precise });
   return { out, trace: { x, xq, q, keys, keyStart: cacheStart, keyRows: cacheRows, attended, lse, middle, gateUp } };
 }
 

@@ -53,6 +53,9 @@ export interface VisionInputs {
   ranges: Tensor;
 }
 
+/** Products with short sums: gradients of stage 1 depend on the features' errors more than answers do. */
+const PRECISE = { precise: true };
+
 /** Features (P / merge², D), and the hidden state before the first and after every block (P, H). */
 export function visionTower(plan: Plan, args: VisionInputs & { network: Network; out?: Tensor }): { features: Tensor; hidden: Tensor[] } {
   const { network, pixels, positions, ranges, out } = args;
@@ -60,11 +63,11 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
   const { heads } = vision;
   const headDim = vision.hidden / heads;
   const eps = LAYER_NORM_EPS;
-  let x = linear(plan, { x: pixels, weight: weights.patchEmbedding });
+  let x = linear(plan, { x: pixels, weight: weights.patchEmbedding, ...PRECISE });
   const hidden = [x];
   for (const block of weights.blocks) {
     const normed = layerNorm(plan, { x, weight: block.norm1, bias: block.norm1Bias, eps });
-    const qkv = linear(plan, { x: normed, weight: block.qkv, bias: block.qkvBias });
+    const qkv = linear(plan, { x: normed, weight: block.qkv, bias: block.qkvBias, ...PRECISE });
     rotary(plan, { x: qkv, out: qkv, heads: 2 * heads, positions, ...visionRotary });
     const stride = 3 * vision.hidden;
     const { out: attended } = attention(plan, {
@@ -83,18 +86,18 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
       scale: 1 / Math.sqrt(headDim),
       precision: factorPrecision(block.qkv),
     });
-    const middle = linear(plan, { x: attended, weight: block.projection, bias: block.projectionBias, residual: x });
+    const middle = linear(plan, { x: attended, weight: block.projection, bias: block.projectionBias, residual: x, ...PRECISE });
     const normed2 = layerNorm(plan, { x: middle, weight: block.norm2, bias: block.norm2Bias, eps });
-    const inner = quickGelu(plan, { x: linear(plan, { x: normed2, weight: block.fc1, bias: block.fc1Bias }) });
-    x = linear(plan, { x: inner, weight: block.fc2, bias: block.fc2Bias, residual: middle });
+    const inner = quickGelu(plan, { x: linear(plan, { x: normed2, weight: block.fc1, bias: block.fc1Bias, ...PRECISE }) });
+    x = linear(plan, { x: inner, weight: block.fc2, bias: block.fc2Bias, residual: middle, ...PRECISE });
     hidden.push(x);
   }
   const { merger } = weights;
   const area = vision.merge ** 2;
   const normed = layerNorm(plan, { x, weight: merger.norm, bias: merger.normBias, eps });
   const merged = normed.view([x.shape[0] / area, vision.hidden * area]);
-  const inner = gelu(plan, { x: linear(plan, { x: merged, weight: merger.fc1, bias: merger.fc1Bias }) });
-  return { features: linear(plan, { x: inner, weight: merger.fc2, bias: merger.fc2Bias, out }), hidden };
+  const inner = gelu(plan, { x: linear(plan, { x: merged, weight: merger.fc1, bias: merger.fc1Bias, ...PRECISE }) });
+  return { features: linear(plan, { x: inner, weight: merger.fc2, bias: merger.fc2Bias, out, ...PRECISE }), hidden };
 }
 
 /** Encodes pictures, with a plan per number of patches. */

@@ -100,17 +100,18 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
   let number = 0;
   const unseen = (size: Size, count: number) =>
     Array.from({ length: count }, () => ({ image: `${sizeName(size)} ${number++}`, id: "", label: CATEGORIES[0] }));
+  // Answers of neighbouring passes may become readable at one moment, so whole evaluations are timed: a longer one less a shorter one.
   const measure = async (size: Size, { maxNewTokens, together }: { maxNewTokens: number; together: number }) => {
-    const span = together > 1 ? 2 : 2 * Math.ceil(repeats / 2);
-    const windows = together > 1 ? 1 : span; // a pass over a batch is long
-    const examples = unseen(size, (span + windows + WARM - 1) * together);
-    const times: number[] = [];
-    const onPrediction = (_: unknown, { done }: { done: number }) => {
-      if (done % together === 0) times.push(performance.now());
+    const timed = async (passes: number) => {
+      const examples = unseen(size, passes * together);
+      const begin = performance.now();
+      await evaluate(model, { ...asked, examples, maxNewTokens, batch: together });
+      return performance.now() - begin;
     };
-    await evaluate(model, { ...asked, examples, maxNewTokens, batch: together, onPrediction });
-    // Two answers may become readable at the same moment, so times are taken over an even number of them.
-    return median(times.slice(WARM - 1, -span).map((begin, i) => (times[WARM - 1 + i + span] - begin) / span / together));
+    const more = together > 1 ? 2 : Math.max(2, repeats); // a pass over a batch is long
+    await timed(1); // compiles the kernels
+    const short = await timed(1);
+    return (await timed(1 + more) - short) / more / together;
   };
   const found: Measurement[] = [];
   for (const size of sizes) {
@@ -134,9 +135,6 @@ async function profile(gpu: Gpu, title: string, work: () => Promise<unknown>): P
   console.log(`\n### ${title}\n`);
   await printProfile(gpu, await profileOf(gpu, work));
 }
-
-/** Measurements before those that count: plans are recorded and kernels compiled in them. */
-const WARM = 3;
 
 async function stage1(model: Qwen2Vl, options: PhaseOptions & { recompute: boolean }): Promise<Measurement[]> {
   using aspects = randomAspects(model);
