@@ -47,7 +47,7 @@ await runCommand({
     pictures: { help: "7b: picture sizes (640x480,1024x768)", value: "SIZES" },
     phases: { help: "7b: evaluation,stage1,stage1-recompute,stage2,stage2-recompute, or some of them", value: "NAMES" },
     batch: { help: "7b: pictures of a pass in the batched evaluation (8; 1: no such measurement)", value: "N" },
-    repeats: { help: "7b: measurements of which the median counts (7)", value: "N" },
+    repeats: { help: "7b: measurements, or passes of an evaluation, that count (7)", value: "N" },
     tokens: { help: "7b: tokens over which a further token is measured (32)", value: "N" },
     out: { help: "7b: results as JSON (outputs/bench/7b.json)", value: "FILE" },
   },
