@@ -5,10 +5,18 @@
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
-import { attentionMatrices, type AttentionOperands, checkOperands, expectWorkgroupMemory, forwardCut, forwardVariant } from "./operands.ts";
+import {
+  attentionMatrices,
+  type AttentionOperands,
+  checkOperands,
+  expectWorkgroupMemory,
+  forwardColumns,
+  forwardVariant,
+} from "./operands.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBytes, subgroupMatrixForward } from "./subgroup_matrix_wgsl.ts";
-import { TILE, tiledBytes, tiledForward } from "./tiled_wgsl.ts";
+import { tiledForward } from "./tiled_forward_wgsl.ts";
+import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 
 /** Arguments of {@linkcode attention}. */
 export interface AttentionArgs extends AttentionOperands {
@@ -55,9 +63,9 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       flops: 2 * flops,
     });
   } else if (variant === "tiled") {
-    const cut = args.cut ?? forwardCut(plan.gpu, headDim);
-    expectWorkgroupMemory(plan.gpu, tiledBytes(cut));
-    plan.dispatch({ label, code: tiledForward(headDim, { ...options, cut }) }, {
+    const columns = args.columns ?? forwardColumns(plan.gpu, headDim);
+    expectWorkgroupMemory(plan.gpu, tiledBytes(columns));
+    plan.dispatch({ label, code: tiledForward(headDim, { ...options, columns }) }, {
       tensors: { ...operands, ...results },
       params,
       workgroups: [Math.ceil(rows / TILE), heads],

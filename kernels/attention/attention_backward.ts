@@ -4,8 +4,8 @@ import { expectShape, type Tensor } from "../tensor.ts";
 import keySumCode from "./key_sum.wgsl" with { type: "text" };
 import { type AttentionOperands, checkOperands, expectWorkgroupMemory, isSoftware } from "./operands.ts";
 import { softwareBackwardKey, softwareBackwardQuery, softwareShape } from "./software_wgsl.ts";
-import { tiledBackwardKey, tiledBackwardQuery } from "./tiled_backward_wgsl.ts";
-import { SMALL_CUT, TILE, tiledBytes } from "./tiled_wgsl.ts";
+import { BACKWARD_COLUMNS, tiledBackwardKey, tiledBackwardQuery } from "./tiled_backward_wgsl.ts";
+import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 
 /** Arguments of {@linkcode attentionBackward}. Operands are those of the forward pass. */
 export interface AttentionBackwardArgs extends AttentionOperands {
@@ -73,9 +73,8 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
     });
     return gradients;
   }
-  const { cut = SMALL_CUT } = args;
-  expectWorkgroupMemory(plan.gpu, tiledBytes(cut));
-  plan.dispatch({ label: `attention dq tiled ${headDim}`, code: tiledBackwardQuery(headDim, { cut }) }, {
+  expectWorkgroupMemory(plan.gpu, tiledBytes(BACKWARD_COLUMNS));
+  plan.dispatch({ label: `attention dq tiled ${headDim}`, code: tiledBackwardQuery(headDim) }, {
     tensors: { ...operands, y: out, dq: gradients.dq },
     params,
     workgroups: [Math.ceil(rows / TILE), heads],
@@ -85,7 +84,7 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   const half = group === 1 ? 0 : viewable(keys * heads * headDim);
   const parts = group === 1 ? dkv : plan.scratch([2 * half], { label: "attention dk, dv of heads" });
   const partPlaces = { dk_offset: 0, dv_offset: half / 4, dkv_stride: heads * headDim / 4 };
-  plan.dispatch({ label: `attention dkv tiled ${headDim}`, code: tiledBackwardKey(headDim, { cut }) }, {
+  plan.dispatch({ label: `attention dkv tiled ${headDim}`, code: tiledBackwardKey(headDim) }, {
     tensors: { ...operands, key_ranges: keyRanges, dkv: parts },
     params: group === 1 ? params : { ...params, ...partPlaces },
     workgroups: [Math.ceil(keys / TILE), heads],

@@ -4,7 +4,7 @@ import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.t
 import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_wgsl.ts";
-import { SMALL_CUT, type TileCut, tiledBytes, WIDE_CUT } from "./tiled_wgsl.ts";
+import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
 
 /**
  * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `decode`: for GPUs
@@ -56,8 +56,8 @@ export interface AttentionOperands {
   vStride?: number;
   /** Which kernels; chosen by the adapter and R when left out. */
   variant?: AttentionVariant;
-  /** How the variant `tiled` cuts its tiles; chosen by the adapter when left out. */
-  cut?: TileCut;
+  /** Columns of a tile of the variant `tiled`, forward; chosen by the adapter when left out. */
+  columns?: TileColumns;
   /** How the variant `subgroup_matrix` computes. */
   matrices?: AttentionMatrices;
   /** Whether factors may be rounded to f16 where that is faster; f32 when left out. */
@@ -190,10 +190,10 @@ export function attentionMatrices(gpu: Gpu): AttentionMatrices | undefined {
   return shape && { shape, lanes: gpu.subgroupSize, subgroups: SUBGROUPS, primitives: SUBGROUP_MATRICES };
 }
 
-/** How forward tiles are cut: in wide ones where the sums of a head leave registers for them. */
-export function forwardCut(gpu: Gpu, headDim: number): TileCut {
-  const fits = tiledBytes(WIDE_CUT) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
-  return fits && headDim <= 96 ? WIDE_CUT : SMALL_CUT;
+/** Columns of a forward tile: many where the sums of a head leave registers for them. */
+export function forwardColumns(gpu: Gpu, headDim: number): TileColumns {
+  const fits = tiledBytes(128) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
+  return fits && headDim <= 96 ? 128 : 64;
 }
 
 /**

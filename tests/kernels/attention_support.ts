@@ -40,7 +40,7 @@ export function operands(
 export async function compute(
   gpu: Gpu,
   made: AttentionReferenceArgs,
-  options: Pick<AttentionOperands, "variant" | "cut" | "matrices"> & { dout?: Float32Array<ArrayBuffer> },
+  options: Pick<AttentionOperands, "variant" | "columns" | "matrices"> & { dout?: Float32Array<ArrayBuffer> },
 ) {
   using plan = new Plan(gpu);
   const { heads, kvHeads, headDim, scale } = made;
