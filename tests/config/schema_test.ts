@@ -64,7 +64,7 @@ Deno.test("loadSettings: the project's own files load for their stages; what mea
     1,
     3,
     1e-3,
-    0.03,
+    0.1,
     false,
   ]);
   const second = await loadSettings(demo, { stage: "stage2" });
