@@ -70,6 +70,12 @@ const WANTED_FEATURES = ["shader-f16", "timestamp-query", "chromium-experimental
 export async function requestGpu(options: RequestGpuOptions = {}): Promise<Gpu> {
   const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
   const adapter = await gpu?.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
+  if (!adapter && options.gpu) {
+    throw new GpuError(
+      "The WebGPU implementation that was chosen finds no adapter. Dawn asks more of a driver than Deno's own WebGPU: the software drivers " +
+        "of some systems are not enough. Install a Vulkan driver for your GPU, or leave --gpu dawn out.",
+    );
+  }
   if (!adapter) {
     throw new GpuError(
       "No WebGPU adapter answers. Install a Vulkan driver for your GPU, or the software driver " +

@@ -34,6 +34,12 @@ Deno.test("openDawn: where the package is missing, the message says how to get i
   assertEquals(error.message.includes("deno task install-dawn"), true, error.message);
 });
 
+Deno.test("requestGpu: another implementation without an adapter is told from a machine without one", async () => {
+  const gpu = { requestAdapter: () => Promise.resolve(null) } as unknown as GPU;
+  const error = await assertRejects(() => requestGpu({ gpu }), GpuError);
+  assertEquals(error.message.includes("leave --gpu dawn out"), true, error.message);
+});
+
 Deno.test("pausePolling: native functions without a name run later, everybody else's at once and with their arguments, however often it is called", async () => {
   const immediate: unknown[] = [];
   const scope = { setImmediate: (callback: unknown, ...args: unknown[]) => void immediate.push(callback, ...args) };
