@@ -266,7 +266,9 @@ export class Gpu implements AsyncDisposable {
       if ("from" in item) encodeCopy(commands.encoder, item);
       else if (this.profiles) {
         commands.submit();
-        this.profiles.push(item.profile());
+        const profile = item.profile();
+        profile.catch(() => {}); // told to whoever awaits it
+        this.profiles.push(profile);
         commands = new Commands(this);
       } else item.encode(commands);
     }

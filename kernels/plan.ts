@@ -56,6 +56,7 @@ export class Plan implements Disposable {
   #paramsAt: readonly number[] = [];
   /** Which layout of the scratch memory the bind groups are for, if they bind any. */
   #layout?: number;
+  #disposed = false;
 
   /** An empty plan. */
   constructor(readonly gpu: Gpu, readonly label = "plan") {}
@@ -114,6 +115,7 @@ export class Plan implements Disposable {
 
   /** Makes memory, parameters and bind groups; at the first call, and again when the shared scratch memory was laid out anew. */
   prepare(): void {
+    if (this.#disposed) throw new Error(`${this.label}: the plan was disposed of`);
     const { scratch } = this.gpu;
     if (this.#bindGroups && (this.#layout === undefined || this.#layout === scratch.layout)) return;
     const lifetimes = this.#lifetimes();
@@ -170,6 +172,7 @@ export class Plan implements Disposable {
     this.#params = undefined;
     this.#bindGroups = undefined;
     this.#steps.length = 0;
+    this.#disposed = true;
   }
 
   #recording(): void {

@@ -93,9 +93,9 @@ const periods = new WeakMap<Gpu, Promise<number>>();
 
 /**
  * Nanoseconds to a tick. WebGPU's time stamps are in nanoseconds; native implementations may give the driver's ticks as they are (10 ns
- * on AMD, 52 or 83 ns on Intel), which shows beside the wall clock.
+ * on AMD, 52 or 83 ns on Intel), which shows beside the wall clock: the first call must find the GPU idle.
  */
-function periodOf(gpu: Gpu): Promise<number> {
+export function periodOf(gpu: Gpu): Promise<number> {
   let period = periods.get(gpu);
   if (!period) periods.set(gpu, period = measurePeriod(gpu));
   return period;

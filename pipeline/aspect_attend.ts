@@ -12,7 +12,7 @@ import { MaspError } from "./errors.ts";
 import type { Qwen2Vl } from "./load.ts";
 import type { AdamWSettings } from "./train/adamw_settings.ts";
 import { AspectTrainer } from "./train/aspect_trainer.ts";
-import { samplesFingerprint } from "./train/fingerprint.ts";
+import { samplesFingerprint, weightTypes } from "./train/fingerprint.ts";
 import { train, type TrainingOptions, type TrainingStep } from "./train/training_run.ts";
 
 /** The paper's views, in its order. */
@@ -97,7 +97,7 @@ export async function* trainAspects(model: Qwen2Vl, aspects: AspectModules, opti
     identity: {
       stage: 1,
       model: model.visionId,
-      weights: model.network.weights.embedding.blocks[0].tensor.dtype,
+      weights: weightTypes(model),
       seed,
       views: aspects.views,
       tokens: aspects.tokens,

@@ -12,7 +12,7 @@ import { PictureInputs } from "./picture_inputs.ts";
 import type { ReportedPrediction as Prediction } from "./report/evaluation_report.ts";
 import { type EmotionMetrics, emotionMetrics, predictionOf } from "./report/metrics.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
-import { aspectsFingerprint, fingerprint, samplesFingerprint } from "./train/fingerprint.ts";
+import { aspectsFingerprint, fingerprint, samplesFingerprint, weightTypes } from "./train/fingerprint.ts";
 
 export type { Prediction };
 
@@ -103,9 +103,13 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
   let before: Read | undefined; // read while the next answers are computed
   for (let i = predictions.length; i < questions.length && !signal?.aborted; i += batch) {
     answerer.prefetch(...questions.slice(i, i + 2 * batch).map(({ image }) => image));
-    const begun = await begin(questions.slice(i, i + batch));
-    await before?.();
-    before = begun;
+    const reading = before;
+    before = undefined;
+    try {
+      before = await begin(questions.slice(i, i + batch));
+    } finally {
+      await reading?.(); // also when these pictures fail: what was computed is kept
+    }
   }
   await before?.();
   return { metrics: emotionMetrics(predictions, { categories }), predictions };
@@ -122,7 +126,7 @@ async function openProgress(
   const [aspects, prompt] = baseline ? [] : [options.aspects, options.prompt];
   const identity = {
     model: model.visionId,
-    weights: model.network.weights.embedding.blocks[0].tensor.dtype,
+    weights: weightTypes(model),
     baseline,
     "aspect modules": aspects && await aspectsFingerprint(model.gpu, aspects),
     "soft prompt": prompt && fingerprint(await model.gpu.read(prompt.rows)),

@@ -54,6 +54,7 @@ export class PictureInputs implements Disposable {
 
   /** @param model the model whose features these are */
   constructor(model: Qwen2Vl, options: PictureInputsOptions) {
+    options.aspects?.expectResident();
     const { views = [], tokens = 1 } = options.aspects ?? {};
     this.#model = model;
     this.#options = options;

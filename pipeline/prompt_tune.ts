@@ -9,7 +9,7 @@ import type { Qwen2Vl } from "./load.ts";
 import { PictureInputs } from "./picture_inputs.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
 import type { AdamWSettings } from "./train/adamw_settings.ts";
-import { aspectsFingerprint, samplesFingerprint } from "./train/fingerprint.ts";
+import { aspectsFingerprint, samplesFingerprint, weightTypes } from "./train/fingerprint.ts";
 import { PromptTrainer } from "./train/prompt_trainer.ts";
 import { train, type TrainingOptions, type TrainingStep } from "./train/training_run.ts";
 
@@ -58,7 +58,7 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
     identity: {
       stage: 2,
       model: model.visionId,
-      weights: model.network.weights.embedding.blocks[0].tensor.dtype,
+      weights: weightTypes(model),
       seed,
       categories,
       tokens: prompt.tokens.length,

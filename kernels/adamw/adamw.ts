@@ -33,7 +33,7 @@ export interface HyperOptions {
   step: number;
 }
 
-/** What the update reads: rate, betas, eps, decay, 1 − β₁ᵗ, 1 − β₂ᵗ. */
+/** What the update reads: rate, betas, eps, rate · decay, 1 − β₁ᵗ, √(1 − β₂ᵗ), 1 − β₂. */
 export function hyperValues(options: HyperOptions): Float32Array<ArrayBuffer> {
   const { learningRate, betas: [b1, b2], eps, weightDecay, step } = options;
   return Float32Array.of(learningRate, b1, b2, eps, learningRate * weightDecay, 1 - b1 ** step, Math.sqrt(1 - b2 ** step), 1 - b2);

@@ -209,13 +209,13 @@ function subgroupTile(form: Form, rows: number): [number, number] {
 }
 
 /**
- * Some columns of a tensor (T, N) as a dense tensor. Its width is rounded up to a multiple of 4 with columns of zeros, so that a product
+ * Some columns of a tensor (T, N) as a dense tensor. Unless `exact` is set, its width is rounded up to a multiple of 4 with columns of zeros, so that a product
  * over it may read four at a time (what it reads behind the last row of weights is multiplied by these zeros).
  */
-export function columnSlice(plan: Plan, options: { from: Tensor; start: number; columns: number }): Tensor {
-  const { from, start, columns } = options;
+export function columnSlice(plan: Plan, options: { from: Tensor; start: number; columns: number; exact?: boolean }): Tensor {
+  const { from, start, columns, exact } = options;
   const [rows, width] = from.shape;
-  const padded = Math.ceil(columns / 4) * 4;
+  const padded = exact ? columns : Math.ceil(columns / 4) * 4;
   const out = plan.scratch([rows, padded], { label: "column slice" });
   plan.dispatch({ label: "column slice", code: columnSliceCode }, {
     tensors: { source: from, out },

@@ -42,7 +42,7 @@ function shapeFor(gpu: Gpu, tile: Tile): SubgroupMatrixShape | undefined {
 }
 
 /**
- * y = a · wᵀ or a · w with both factors rounded to f16 (relative error 2⁻¹² each at most, for a above 2⁻²⁹ of its row's largest number) and
+ * y = a · wᵀ or a · w with both factors rounded to f16 (relative error 2⁻¹¹ each at most, for a above 2⁻²⁹ of its row's largest number) and
  * sums in f32. Weights below 2⁻¹⁴ lose up to 2⁻²⁵; those beyond ±65504 are taken as ±65504.
  *
  * @throws {Error} when the adapter has no subgroup matrices

@@ -30,6 +30,7 @@ export interface AspectAccuracyOptions {
 /** Exact matches of whole answers per view: the greedy answer begins with the label's tokens. */
 export async function aspectAccuracy(model: Qwen2Vl, options: AspectAccuracyOptions): Promise<Record<string, AspectAccuracy>> {
   const { aspects, samples, store, onProgress } = options;
+  aspects.expectResident();
   const { gpu, network } = model;
   const stride = Math.ceil(aspects.tokens / 8) * 8;
   const z = gpu.tensor([aspects.views.length * stride, aspects.hidden], { label: "aspect tokens" });

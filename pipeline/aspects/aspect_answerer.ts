@@ -30,6 +30,7 @@ export class AspectAnswerer implements Disposable {
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AspectAnswererOptions) {
     const { aspects, maxNewTokens = 24, batch = 1 } = options;
+    aspects.expectResident();
     this.#model = model;
     this.#options = options;
     this.#stride = Math.ceil(aspects.tokens / 8) * 8;

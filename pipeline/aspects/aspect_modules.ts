@@ -99,6 +99,18 @@ export class AspectModules implements AspectSizes, Disposable {
   }
 
   /**
+   * Checks that all views' parameters are on the GPU, as a plan over several views needs them.
+   *
+   * @throws {MaspError} when they were made with `offload`
+   */
+  expectResident(): void {
+    if (!this.offloaded) return;
+    throw new MaspError(
+      "Aspect modules made with offload hold one view at a time, for training; save them and load them again to use them.",
+    );
+  }
+
+  /**
    * Puts a view's parameters on the GPU, where they are not, in the place of another's, whose come to host memory. Plans that use a view's
    * parameters must run between this and the next call.
    */

@@ -35,6 +35,7 @@ export class AttentionMapper implements Disposable {
 
   /** A mapper for the frozen model. */
   constructor(model: Qwen2Vl, options: AttentionMapperOptions) {
+    options.aspects.expectResident();
     this.#model = model;
     this.#options = options;
   }

@@ -32,7 +32,7 @@ export interface Tolerances {
 
 /**
  * In f32 the order of additions alone differs. Weights rounded to 16 bits when they are loaded (only where the file holds f32) are off by up
- * to 2⁻⁹ (bf16) or 2⁻¹² (f16) of themselves, which adds up over the layers, and can turn the arg-max of a model with nearly equal logits.
+ * to 2⁻⁸ (bf16) or 2⁻¹¹ (f16) of themselves, which adds up over the layers, and can turn the arg-max of a model with nearly equal logits.
  * Weights in groups of 128 with a scale each are off by 0.6 % (int8) or 9.5 % (int4) of their size, when they are spread normally: about
  * three times and fifty times as much as with bf16 (0.17 %).
  */

@@ -27,6 +27,9 @@ export function convertNumbers(bytes: Uint8Array, types: { from: string; to: Flo
   if (to === "f16") return new Uint8Array(Float16Array.from(floats).buffer);
   const bits = new Uint32Array(floats.buffer);
   const half = new Uint16Array(bits.length);
-  for (let i = 0; i < bits.length; i++) half[i] = (bits[i] + 0x7fff + ((bits[i] >>> 16) & 1)) >>> 16;
+  for (let i = 0; i < bits.length; i++) {
+    const isNaN = (bits[i] & 0x7fffffff) > 0x7f800000;
+    half[i] = isNaN ? bits[i] >>> 16 | 0x40 : (bits[i] + 0x7fff + ((bits[i] >>> 16) & 1)) >>> 16;
+  }
   return new Uint8Array(half.buffer);
 }

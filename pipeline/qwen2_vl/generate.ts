@@ -6,7 +6,7 @@ import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { Continuation, Decoding, Prefill } from "./generation_plans.ts";
-import type { Network } from "./network.ts";
+import { expectPositions, type Network } from "./network.ts";
 import type { Prompt } from "./prompt.ts";
 import { commonHead, type HeadCaches, PromptHead, withoutHead } from "./prompt_head.ts";
 import { layoutSequences, roundRows, totalRows } from "./sequence_layout.ts";
@@ -39,13 +39,16 @@ export interface Scored {
   tokens: number[];
 }
 
+/** Plans of a kind that are kept. A pass over prompts writes into the state of its decoding, so as many of these must be kept. */
+const KEPT_PLANS = 16;
+
 /** Generates answers, with a plan for the prompts per number of rows and one for a further token. */
 export class Generator implements Disposable {
   readonly #network: Network;
   readonly #options: GeneratorOptions & { head: Matrix };
-  readonly #prefills = new PlanCache<Prefill>(32);
-  readonly #decodings = new PlanCache<Decoding>(8);
-  readonly #continuations = new PlanCache<Continuation>(16);
+  readonly #prefills = new PlanCache<Prefill>(KEPT_PLANS);
+  readonly #decodings = new PlanCache<Decoding>(KEPT_PLANS);
+  readonly #continuations = new PlanCache<Continuation>(KEPT_PLANS);
   readonly #head: PromptHead;
   #generation = 0;
 
@@ -154,6 +157,7 @@ export class Generator implements Disposable {
     const layout = layoutSequences(segments, { rows, answers: count, keys, before: { first, end, ...(slots && { stride }) } });
     prefill.write(prompts, layout);
     const positions = whole.map(nextPosition);
+    expectPositions(this.#network, Math.max(...positions) + reserve);
     const lengths = prompts.map(({ ids }) => ids.length);
     decoding.write(positions, { lengths, places: layout.places });
     prefill.plan.run();

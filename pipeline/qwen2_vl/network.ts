@@ -2,6 +2,7 @@
 import type { Gpu } from "../../kernels/gpu.ts";
 import { mropeTable, visionRotaryTable } from "../../kernels/rotary/rotary_table.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
+import { MaspError } from "../errors.ts";
 import type { Qwen2VlConfig } from "./config.ts";
 import { destroyWeights, type Qwen2VlWeights } from "./weights.ts";
 
@@ -56,6 +57,19 @@ export function createNetwork(gpu: Gpu, parts: { config: Qwen2VlConfig; weights:
     maxPositions,
     [Symbol.dispose]: () => owned.dispose(),
   };
+}
+
+/**
+ * Checks that a sequence's positions have rotations.
+ *
+ * @param count one more than its highest position
+ * @throws {MaspError} when it is longer than the model allows
+ */
+export function expectPositions({ maxPositions }: Network, count: number): void {
+  if (count <= maxPositions) return;
+  throw new MaspError(
+    `A sequence takes ${count} positions; this model has ${maxPositions} (max_position_embeddings). Use smaller pictures (max_pixels), or shorter texts.`,
+  );
 }
 
 function upload(gpu: Gpu, host: { table: Float32Array; axes: Uint32Array }): RotaryTensors {

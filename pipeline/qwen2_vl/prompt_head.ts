@@ -55,7 +55,7 @@ const ALIGNMENT = 256;
 export class PromptHead implements Disposable {
   readonly #network: Network;
   #caches: Tensor[] = [];
-  #ids = "";
+  #ids?: string = "";
   #first = 0;
   #end = 0;
   #stride = 0;
@@ -82,20 +82,21 @@ export class PromptHead implements Disposable {
     const { slots = 1 } = options;
     const larger = slots > this.#slots || end + rows > this.#stride;
     if (larger || key !== this.#ids) {
+      this.#ids = undefined; // nothing counts as made until everything is
       if (larger) {
-        gpu.destroy(...this.#caches);
-        this.#slots = Math.max(slots, this.#slots);
-        this.#stride = Math.max(Math.ceil((end + rows) / 64) * 64, this.#stride);
-        const label = (i: number) => `keys and values of layer ${i}`;
-        this.#caches = Array.from(
-          { length: text.layers },
-          (_, i) => gpu.tensor([this.#slots * this.#stride, width], { label: label(i) }),
-        );
+        const [most, stride] = [Math.max(slots, this.#slots), Math.max(Math.ceil((end + rows) / 64) * 64, this.#stride)];
+        gpu.destroy(...this.#caches.splice(0));
+        [this.#slots, this.#stride] = [0, 0];
+        for (let i = 0; i < text.layers; i++) {
+          this.#caches.push(gpu.tensor([most * stride, width], { label: `keys and values of layer ${i}` }));
+        }
+        [this.#slots, this.#stride] = [most, stride];
       }
       const first = end - ids.length;
       if (larger || end !== this.#end || first !== this.#first) this.#generation++;
-      [this.#ids, this.#first, this.#end] = [key, first, end];
+      [this.#first, this.#end] = [first, end];
       if (ids.length) this.#compute(Uint32Array.from(ids));
+      this.#ids = key;
     }
     return {
       caches: this.#caches,

@@ -27,6 +27,8 @@ export interface PicturePatches {
 
 /** Bytes of the largest tensor of a pass over several pictures. */
 const MOST_BYTES = 2 ** 28;
+/** Patches that a pass is rounded up to a multiple of, at most. */
+const LARGEST_STEP = 256;
 
 function patchesOf({ grid }: PicturePatches): number {
   return grid[0] * grid[1] * grid[2];
@@ -34,7 +36,7 @@ function patchesOf({ grid }: PicturePatches): number {
 
 /** Patches of a pass: rounded up, so that few shapes of plans come about. */
 function roundPatches(patches: number): number {
-  const step = patches <= 512 ? 16 : patches <= 4096 ? 64 : 256;
+  const step = patches <= 512 ? 16 : patches <= 4096 ? 64 : LARGEST_STEP;
   return Math.ceil(patches / step) * step;
 }
 
@@ -118,7 +120,7 @@ export class VisionTower implements Disposable {
   encode(...pictures: PicturePatches[]): Tensor[] {
     const { gpu, config: { vision } } = this.#network;
     const widest = Math.max(vision.intermediate, 3 * vision.hidden, vision.channels * vision.patch ** 2);
-    const most = Math.min(gpu.maxBindingBytes, MOST_BYTES) / (4 * widest);
+    const most = Math.min(gpu.maxBindingBytes, MOST_BYTES) / (4 * widest) - LARGEST_STEP; // a pass is rounded up
     return inRuns(pictures, { most, size: patchesOf }).flatMap((run) => this.#encodeRun(run));
   }
 

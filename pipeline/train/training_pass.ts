@@ -13,7 +13,7 @@ import { weightedSums } from "../../kernels/weighted_sums/weighted_sums.ts";
 import { answerLoss } from "../qwen2_vl/answer_loss.ts";
 import type { Prompt } from "../qwen2_vl/prompt.ts";
 import { embedRows, languageModel, languageModelBackward, NO_ROW } from "../qwen2_vl/language_model.ts";
-import type { Network } from "../qwen2_vl/network.ts";
+import { expectPositions, type Network } from "../qwen2_vl/network.ts";
 import { type HeadCaches, withoutHead } from "../qwen2_vl/prompt_head.ts";
 import { type KeysBefore, layoutSequences, roundAnswers, roundRows, totalRows } from "../qwen2_vl/sequence_layout.ts";
 
@@ -86,6 +86,7 @@ export class TrainingPass implements Disposable {
   readonly nll: Tensor;
   /** Most probable token of every answer row (A) u32; computed where there is no backward pass. */
   readonly choices: Tensor;
+  readonly #network: Network;
   readonly #inputs: InputBlock<InputSpec>;
   readonly #sources: readonly string[];
   readonly #size: { rows: number; answers: number; sequences: number; keys: number; before?: KeysBefore };
@@ -98,6 +99,7 @@ export class TrainingPass implements Disposable {
     const keys = slots ? slots * promptHead!.stride : rows + (promptHead?.end ?? 0);
     const before = promptHead && { first: promptHead.first, end: promptHead.end, ...(slots && { stride: promptHead.stride }) };
     this.#size = { rows, answers, sequences, keys, before };
+    this.#network = network;
     const plan = this.plan = new Plan(network.gpu, `training pass of ${rows} rows, ${answers} answers`);
     const inputs = this.#inputs = inputBlock(plan, {
       ids: { shape: [rows], dtype: "u32" },
@@ -147,7 +149,7 @@ export class TrainingPass implements Disposable {
     }
     if (headGradient) {
       const { start, out } = headGradient;
-      const dy = columnSlice(plan, { from: dlogits, start, columns: out.shape[0] });
+      const dy = columnSlice(plan, { from: dlogits, start, columns: out.shape[0], exact: true });
       linearWeightGradient(plan, { dy, x: hidden, dweight: out });
     }
     const dx = languageModelBackward(plan, { network, dhidden, trace, recompute });
@@ -166,6 +168,7 @@ export class TrainingPass implements Disposable {
       answers: Array.from({ length: end - start }, (_, i) => start - 1 + i), // a token is predicted from the row before it
     }));
     const layout = layoutSequences(segments, this.#size);
+    expectPositions(this.#network, 1 + layout.positions.reduce((most, position) => Math.max(most, position), 0));
     const values: Record<string, Uint32Array | Float32Array> = {
       ids: new Uint32Array(rows),
       positions: layout.positions,

@@ -1,6 +1,7 @@
 /** Time by kernel from time stamps, with the work that was done and its share of what the adapter can do. */
 import type { Gpu } from "../../kernels/gpu.ts";
 import type { ProfileEntry } from "../../kernels/plan.ts";
+import { periodOf } from "../../kernels/timestamps.ts";
 import { markdownTable } from "../../pipeline/report/markdown.ts";
 import { type Limits, measureLimits } from "./limits.ts";
 
@@ -34,6 +35,8 @@ export interface ProfileLine extends Work {
 
 /** The times of every dispatch while `work` runs. */
 export async function profileOf(gpu: Gpu, work: () => Promise<unknown>): Promise<ProfileEntry[]> {
+  await gpu.sync();
+  await periodOf(gpu);
   gpu.profiles = [];
   try {
     await work();

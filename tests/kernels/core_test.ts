@@ -152,6 +152,15 @@ gpuTest("a second run creates no pipeline, bind group or buffer; a disposed plan
   assertEquals(gpu.counters.bytes - start, 0);
 });
 
+gpuTest("a plan that was disposed of does not run", (gpu) => {
+  const plan = new Plan(gpu, "gone");
+  plan.clear(plan.persistent([4]));
+  plan.run();
+  plan[Symbol.dispose]();
+  assertThrows(() => plan.run(), Error, "gone: the plan was disposed of");
+  return Promise.resolve();
+});
+
 gpuTest("bindings, parameters and constants that do not fit the WGSL are named", async (gpu) => {
   using plan = new Plan(gpu);
   const x = plan.persistent([4]);

@@ -1,12 +1,13 @@
-import { assert, assertAlmostEquals, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import { crossAttentionReference } from "../../../kernels/cross_attention/_reference.ts";
-import { loadAspects } from "../../../pipeline/aspect_attend.ts";
+import { createAspects, loadAspects } from "../../../pipeline/aspect_attend.ts";
 import { AttentionMapper, attentionMaps, heatmapPng } from "../../../pipeline/aspects/attention_maps.ts";
 import { readAspectFile } from "../../../pipeline/checkpoint/aspect_file.ts";
 import { decodePicture } from "../../../pipeline/data/decode_picture.ts";
 import { FeatureStore } from "../../../pipeline/encode.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
+import { PictureInputs } from "../../../pipeline/picture_inputs.ts";
 import { loadQwen2Vl } from "../../../pipeline/load.ts";
 import { GOLDEN_DIR } from "../../golden_reader.ts";
 import { deviceTest } from "../stages/support.ts";
@@ -65,4 +66,13 @@ Deno.test("a heatmap is transparent where there is no weight and brightest at th
   assertLess(at(50, 50)[3], opacity);
   assert(at(50, 50)[3] > 0);
   await assertRejects(() => heatmapPng({ rows: 2, columns: 2, weights }), MaspError, "expected 2 × 2");
+});
+
+deviceTest("aspect modules that hold one view at a time are refused where all views are asked", async (gpu) => {
+  using model = await loadQwen2Vl(gpu, join(GOLDEN_DIR, "model"));
+  using aspects = createAspects(model, { offload: true });
+  await using store = new FeatureStore(model);
+  for (const make of [() => new AttentionMapper(model, { aspects, store }), () => new PictureInputs(model, { aspects, store })]) {
+    assertThrows(make, MaspError, "one view at a time");
+  }
 });

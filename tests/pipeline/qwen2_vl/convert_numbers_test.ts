@@ -30,6 +30,8 @@ Deno.test("number types: f32 to bf16 rounds to nearest, ties to even", () => {
   assertEquals(bitsOf(convertNumbers(bytes(Float32Array.from(values)), { from: "F32", to: "bf16" })), expected);
   const [nan] = bitsOf(convertNumbers(bytes(Float32Array.of(NaN)), { from: "F32", to: "bf16" }));
   assertEquals((nan & 0x7f80) === 0x7f80 && (nan & 0x7f) !== 0, true, "NaN stays NaN");
+  const nans = Uint32Array.of(0x7fffffff, 0xffffffff, 0x7f800001);
+  assertEquals(bitsOf(convertNumbers(bytes(nans), { from: "F32", to: "bf16" })), [0x7fff, 0xffff, 0x7fc0]);
 });
 
 Deno.test("number types: other conversions, and none", () => {

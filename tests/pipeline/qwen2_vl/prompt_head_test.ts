@@ -1,5 +1,6 @@
 /** Generation and scores: with the kept head of the prompts and without it, and against passes over whole sequences. */
-import { assert, assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { MaspError } from "../../../pipeline/errors.ts";
 import type { Qwen2Vl } from "../../../pipeline/load.ts";
 import { maspSequence } from "../../../pipeline/masp_sequence.ts";
 import { Generator } from "../../../pipeline/qwen2_vl/generate.ts";
@@ -67,6 +68,26 @@ modelTest("prompt head: answers and logits with and without it", async (model) =
     assertEquals(kept.tokens[0].length, 4);
     assertLess(relativeError(kept.logits![0], full.logits![0]), 1e-5);
   }
+});
+
+modelTest("generation: passes over any numbers of prompts, in any order", async (model) => {
+  using made = generatorOf(model, 2);
+  const prompt = promptOf(model, 4);
+  const answers = async (count: number) => (await made.generator.generate(Array<Prompt>(count).fill(prompt))).tokens;
+  const [alone] = await answers(1);
+  for (const count of [20, ...Array.from({ length: 18 }, (_, i) => i + 1), 20]) {
+    assertEquals(await answers(count), Array(count).fill(alone), `${count} prompts`);
+  }
+});
+
+modelTest("generation: a sequence with more positions than the model has is refused", async (model) => {
+  using made = generatorOf(model);
+  const prompt = whole(promptOf(model, 3));
+  const { maxPositions } = model.network;
+  const moved = (by: number) => ({ ...prompt, positions: Array.from(prompt.positions!, (position) => position + by) });
+  const last = maxPositions - prompt.ids.length - 4; // the answer takes four
+  await assertRejects(() => made.generator.generate([moved(last + 1)]), MaspError, "max_position_embeddings");
+  await made.generator.generate([moved(last)]);
 });
 
 modelTest("generation: several prompts in one pass give what each gives alone", async (model) => {

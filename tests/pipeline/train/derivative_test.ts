@@ -48,11 +48,11 @@ async function checkSlope<S>(
   gpu.write(parameter, start);
 }
 
-async function checkStage2(model: Qwen2Vl, rows?: Float32Array): Promise<void> {
+async function checkStage2(model: Qwen2Vl, { rows, tokens }: { rows?: Float32Array; tokens?: number } = {}): Promise<void> {
   const examples = await demoExamples(1);
   const [sample] = emotionSamples(examples, { prompts: await demoPrompts(), categories: ["awe", "fear"], seed: 1, mode: "train" });
   await using store = new FeatureStore(model);
-  using prompt = createSoftPrompt(model);
+  using prompt = createSoftPrompt(model, { count: tokens });
   if (rows) model.gpu.write(prompt.rows, rows);
   using inputs = new PictureInputs(model, { store });
   using trainer = new PromptTrainer(model, { prompt, inputs });
@@ -81,5 +81,6 @@ deviceTest("slope: stage 2 of a model with a tied head, whose prompt rows are ro
   });
   using model = await loadQwen2Vl(gpu, dir.path);
   const { hidden } = model.network.config.text;
-  await checkStage2(model, randomFloats(32 * hidden, 5, { scale: 0.3 })); // rows so large that they are probable answers
+  // Rows so large that they are probable answers; also of a number that no vector holds.
+  for (const tokens of [32, 30]) await checkStage2(model, { tokens, rows: randomFloats(tokens * hidden, 5, { scale: 0.3 }) });
 });
