@@ -65,7 +65,8 @@ export function checkFlags(flags: Readonly<Record<string, string | boolean>>, st
     if (!key) result.faults.push(`${shown} is no known flag; did you mean ${flagOf(nearestName(name.replace(/^--/, ""), names()))}?`);
     else if (stages.length > 0 && !stages.includes(stage)) {
       result.faults.push(`${shown} has no meaning in ${stage}, only in ${stages.join(", ")}`);
-    } else checkValue(result, { key, value, shown });
+    } else if (typeof value === "string" && value.trim() === "") result.faults.push(`${shown} needs a value`);
+    else checkValue(result, { key, value, shown });
   }
   return result;
 }

@@ -96,8 +96,9 @@ export async function* trainAspects(model: Qwen2Vl, aspects: AspectModules, opti
     ...training,
     identity: {
       stage: 1,
-      model: model.visionId,
+      model: model.modelId,
       weights: weightTypes(model),
+      precision: model.gpu.precision,
       seed,
       views: aspects.views,
       tokens: aspects.tokens,

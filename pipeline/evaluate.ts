@@ -125,8 +125,9 @@ async function openProgress(
   if (progressPath === undefined) return undefined;
   const [aspects, prompt] = baseline ? [] : [options.aspects, options.prompt];
   const identity = {
-    model: model.visionId,
+    model: model.modelId,
     weights: weightTypes(model),
+    precision: model.gpu.precision,
     baseline,
     "aspect modules": aspects && await aspectsFingerprint(model.gpu, aspects),
     "soft prompt": prompt && fingerprint(await model.gpu.read(prompt.rows)),

@@ -5,7 +5,7 @@ import { isQuantized, type WeightType } from "../kernels/linear/weight_types.ts"
 import { type ModelFolder, openModelFolder } from "./checkpoint/model_folder.ts";
 import { readAhead } from "./checkpoint/read_ahead.ts";
 import { MaspError } from "./errors.ts";
-import { parseConfig, type Qwen2VlConfig } from "./qwen2_vl/config.ts";
+import { parseConfig } from "./qwen2_vl/config.ts";
 import { createNetwork, type Network } from "./qwen2_vl/network.ts";
 import { loadPictureProcessor, type PictureProcessor } from "./qwen2_vl/preprocess/preprocess.ts";
 import { matrixType } from "./qwen2_vl/quantize.ts";
@@ -23,6 +23,8 @@ export interface Qwen2Vl extends Disposable {
   readonly dir: string;
   /** Hexadecimal number that tells models with other vision towers apart: the key of cached features. */
   readonly visionId: string;
+  /** Hexadecimal number that tells whole models apart: a run goes on with its own only. */
+  readonly modelId: string;
   /** Sizes, weights, tables. */
   readonly network: Network;
   /** Encodes pictures. */
@@ -84,12 +86,14 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   const network = loading.use(createNetwork(gpu, { config, weights }));
   gpu.check();
   const vision = loading.use(new VisionTower(network));
-  const visionId = await identify(folder, { config, type });
+  const visionId = await identify(folder, { config: config.vision, type, prefix: "visual." });
+  const modelId = await identify(folder, { config, type, prefix: "" });
   const parts = loading.move();
   return {
     gpu,
     dir,
     visionId,
+    modelId,
     network,
     vision,
     tokenizer,
@@ -140,12 +144,12 @@ function chooseWeights(
   return gpu.software && 4 * numbers < SMALL_MODEL_BYTES ? "f32" : undefined;
 }
 
-/** Hash of the vision tower's sizes, of the beginning of each of its tensors, and of whether they are quantised. */
-async function identify(folder: ModelFolder, options: { config: Qwen2VlConfig; type?: WeightType }): Promise<string> {
-  const { config: { vision }, type = "" } = options;
+/** Hash of sizes, of the beginning of each tensor whose name begins with `prefix`, and of whether the vision tower's are quantised. */
+async function identify(folder: ModelFolder, options: { config: unknown; type?: WeightType; prefix: string }): Promise<string> {
+  const { config, type = "", prefix } = options;
   const rounded = isQuantized(type) ? matrixType("visual.", { weights: type, stored: "" }) : "";
-  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(vision) + rounded)];
-  for (const name of folder.names().filter((name) => name.startsWith("visual."))) {
+  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(config) + rounded)];
+  for (const name of folder.names().filter((name) => name.startsWith(prefix))) {
     const { file, name: stored } = folder.tensor(name)!;
     for (const chunk of file.chunks(stored, { chunkBytes: 4096 })) {
       parts.push(chunk.slice());

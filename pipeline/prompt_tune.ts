@@ -57,8 +57,9 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
     ...training,
     identity: {
       stage: 2,
-      model: model.visionId,
+      model: model.modelId,
       weights: weightTypes(model),
+      precision: model.gpu.precision,
       seed,
       categories,
       tokens: prompt.tokens.length,

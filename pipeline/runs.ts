@@ -160,8 +160,9 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   const paths = evaluationPaths(settings.outputDir, { name });
   const outcome = { seconds, files: paths, total: examples.length, skipped };
   if (evaluation.predictions.length < examples.length) return { ...evaluation, ...outcome, finished: false };
-  if (details) {
-    const path = join(settings.outputDir, `${prefix}pictures.jsonl`);
+  const path = join(settings.outputDir, `${prefix}pictures.jsonl`);
+  if (!details) await Deno.remove(path).catch(() => {}); // those of an earlier evaluation say nothing about this one
+  else {
     options.onNotice?.("Aspects in words and attention maps");
     const described = await recordPictures(model, evaluation.predictions, { examples, prompts, aspects, store, path, onPicture, signal });
     if (!described) return { ...evaluation, ...outcome, finished: false };

@@ -241,6 +241,10 @@ seed: 1
   assert(!message.includes("model_name is missing"), message);
 });
 
+Deno.test("loadSettings: a flag without a value is a fault, not a default", async () => {
+  assertStringIncludes(await faults(STAGE1, "stage1", { "max-steps": "" }), "--max-steps needs a value");
+});
+
 Deno.test("loadSettings: names that every JavaScript object has are unknown ones, too", async () => {
   assertStringIncludes(await faults(STAGE1, "stage1", { constructor: "1" }), "--constructor is no known flag; did you mean");
   assertStringIncludes(await faults(`toString: 1\n${STAGE1}`, "stage1"), "toString is no section; did you mean");

@@ -61,3 +61,17 @@ deviceTest("load: a tied head is the embedding", async (gpu) => {
   assertEquals(await resultsOfVariant(gpu, tied), expected);
   assertNotEquals((await resultsOf(gpu, DEMO_MODEL)).scores, expected.scores);
 });
+
+deviceTest("load: another language model is another model, with the same visual features", async (gpu) => {
+  using dir = temporaryFolder();
+  await writeVariant(DEMO_MODEL, dir.path, {
+    tensors: (tensors) => {
+      const [one, other] = [0, 1].map((layer) => `model.layers.${layer}.mlp.down_proj.weight`);
+      return { ...tensors, [one]: tensors[other], [other]: tensors[one] };
+    },
+  });
+  using model = await loadQwen2Vl(gpu, DEMO_MODEL);
+  using changed = await loadQwen2Vl(gpu, dir.path);
+  assertEquals(changed.visionId, model.visionId);
+  assertNotEquals(changed.modelId, model.modelId);
+});
