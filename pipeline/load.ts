@@ -1,6 +1,7 @@
 /** Stage "load": a Qwen2-VL checkpoint folder → a model on the GPU with its tokenizer, chat template and picture processor. */
 import { join } from "@std/path";
 import type { Gpu } from "../kernels/gpu.ts";
+import { takesHalf } from "../kernels/linear/takes_half.ts";
 import { isQuantized, type WeightType } from "../kernels/linear/weight_types.ts";
 import { type ModelFolder, openModelFolder } from "./checkpoint/model_folder.ts";
 import { readAhead } from "./checkpoint/read_ahead.ts";
@@ -21,7 +22,10 @@ export interface Qwen2Vl extends Disposable {
   readonly gpu: Gpu;
   /** The folder that it came from. */
   readonly dir: string;
-  /** Hexadecimal number that tells models with other vision towers apart: the key of cached features. */
+  /**
+   * Hexadecimal number that tells models with other vision towers apart, and the number types and the precision that they are computed in: the
+   * key of cached features.
+   */
   readonly visionId: string;
   /** Hexadecimal number that tells whole models apart: a run goes on with its own only. */
   readonly modelId: string;
@@ -86,8 +90,9 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   const network = loading.use(createNetwork(gpu, { config, weights }));
   gpu.check();
   const vision = loading.use(new VisionTower(network));
-  const visionId = await identify(folder, { config: config.vision, type, prefix: "visual." });
-  const modelId = await identify(folder, { config, type, prefix: "" });
+  const visionId = await identify(folder, { config: config.vision, form: visionForm(gpu, folder, type), prefix: "visual." });
+  const rounded = type && isQuantized(type) ? matrixType("visual.", { weights: type, stored: "" }) : "";
+  const modelId = await identify(folder, { config, form: rounded, prefix: "" });
   const parts = loading.move();
   return {
     gpu,
@@ -144,11 +149,17 @@ function chooseWeights(
   return gpu.software && 4 * numbers < SMALL_MODEL_BYTES ? "f32" : undefined;
 }
 
-/** Hash of sizes, of the beginning of each tensor whose name begins with `prefix`, and of whether the vision tower's are quantised. */
-async function identify(folder: ModelFolder, options: { config: unknown; type?: WeightType; prefix: string }): Promise<string> {
-  const { config, type = "", prefix } = options;
-  const rounded = isQuantized(type) ? matrixType("visual.", { weights: type, stored: "" }) : "";
-  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(config) + rounded)];
+/** What the features of one checkpoint depend on: the number type of the vision tower's matrices, and whether products round their factors to f16. */
+function visionForm(gpu: Gpu, folder: ModelFolder, weights: WeightType | undefined): string {
+  const name = folder.names().find((name) => name.startsWith("visual."));
+  const dtype = matrixType("visual.", { weights, stored: name ? folder.tensor(name)!.dtype : "" });
+  return [dtype, ...(takesHalf(gpu, { dtype }) ? ["half"] : []), ...(gpu.subgroupMatrices.length ? ["subgroup matrices"] : [])].join(", ");
+}
+
+/** Hash of sizes, of the beginning of each tensor whose name begins with `prefix`, and of the form that they are computed in. */
+async function identify(folder: ModelFolder, options: { config: unknown; form: string; prefix: string }): Promise<string> {
+  const { config, form, prefix } = options;
+  const parts: Uint8Array[] = [new TextEncoder().encode(JSON.stringify(config) + form)];
   for (const name of folder.names().filter((name) => name.startsWith(prefix))) {
     const { file, name: stored } = folder.tensor(name)!;
     for (const chunk of file.chunks(stored, { chunkBytes: 4096 })) {

@@ -32,6 +32,8 @@ export interface RunHooks {
   onStep?: (step: TrainingStep) => void;
   /** A prediction. */
   onPrediction?: EvaluateOptions["onPrediction"];
+  /** Pictures that were looked at before the run, to see whether they can be used. */
+  onCheck?: (done: number, total: number) => void;
   /** Pictures that were encoded. */
   onPicture?: (done: number, total: number) => void;
   /** Ends the run cleanly, with a checkpoint. */
@@ -58,7 +60,7 @@ export async function runStage1(
 ): Promise<TrainingOutcome> {
   const { examples, skipped } = await picturesOf(settings, { split: "train", hooks: options });
   using model = await modelOf(gpu, settings, options);
-  await using store = storeOf(model, settings);
+  await using store = storeOf(model, settings, options);
   const prompts = await loadPrompts(settings.promptsPath);
   const { views, viewTokens, offloadViews } = settings;
   using aspects = createAspects(model, { views, tokens: viewTokens, seed: settings.seed, offload: offloadViews });
@@ -79,7 +81,7 @@ export async function runStage2(
   await requireTrained(settings, options);
   const { examples, skipped } = await picturesOf(settings, { split: "train", dataname: settings.dataname, hooks: options });
   using model = await modelOf(gpu, settings, options);
-  await using store = storeOf(model, settings);
+  await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
   const aspects = options.plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompts = await loadPrompts(settings.promptsPath);
@@ -130,7 +132,7 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   await requireTrained(settings, options);
   const { examples, skipped } = await picturesOf(settings, { split: "test", dataname: settings.dataname, hooks: options });
   using model = await modelOf(gpu, settings, options);
-  await using store = storeOf(model, settings);
+  await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
   const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
@@ -186,12 +188,12 @@ export async function runEncode(
   await using store = storeOf(model, settings);
   const { batch = DEFAULT_BATCH } = settings;
   const images = examples.map(({ image }) => image);
-  for (let i = 0; i < images.length && !options.signal?.aborted; i += batch) {
+  for (let i = 0; i < images.length && !options.signal?.aborted && !store.failure; i += batch) {
     store.prefetch(...images.slice(i, i + 2 * batch));
     await store.getAll(images.slice(i, i + batch));
     options.onPicture?.(Math.min(i + batch, images.length), images.length);
   }
-  await store.flush();
+  await store.flush(); // throws when features could not be written
   return { ...store.counters, skipped };
 }
 
@@ -201,7 +203,11 @@ async function picturesOf(
 ): Promise<{ examples: Example[]; skipped: SkippedPicture[] }> {
   const { split, dataname, hooks } = options;
   const examples = await loadExamples(settings.dataPath, { split, dataname, limit: settings.maxSamples });
-  const { usable, skipped } = await usablePictures(examples, { skip: settings.skipBadImages });
+  const { usable, skipped } = await usablePictures(examples, {
+    skip: settings.skipBadImages,
+    onPicture: hooks.onCheck,
+    signal: hooks.signal,
+  });
   hooks.onNotice?.(`${settings.dataPath}: ${usable.length} pictures${skipped.length ? `, ${skipped.length} left out` : ""}`);
   return { examples: usable, skipped };
 }
@@ -212,8 +218,8 @@ async function modelOf(gpu: Gpu, settings: CommonSettings, hooks: RunHooks): Pro
   return model;
 }
 
-function storeOf(model: Qwen2Vl, settings: CommonSettings): FeatureStore {
-  return new FeatureStore(model, { cacheDir: settings.featureCache });
+function storeOf(model: Qwen2Vl, settings: CommonSettings, hooks: RunHooks = {}): FeatureStore {
+  return new FeatureStore(model, { cacheDir: settings.featureCache, onWarning: hooks.onNotice });
 }
 
 /** Takes all steps of a training and writes settings, metrics and checkpoints on the way. */

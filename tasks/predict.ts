@@ -36,7 +36,7 @@ await runCommand({
   await requireTrained(settings, { baseline: flags.baseline === true });
   await using gpu = await openGpu({ ...settings, quiet: flags.json === true });
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
-  await using store = new FeatureStore(model, { cacheDir: settings.featureCache });
+  await using store = new FeatureStore(model, { cacheDir: settings.featureCache, onWarning: (text) => console.error(text) });
   using stack = new DisposableStack();
   const aspects = flags.baseline ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompt = flags.baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));

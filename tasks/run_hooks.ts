@@ -12,16 +12,22 @@ import { Progress } from "./progress.ts";
  * @param gpu whose memory is shown
  */
 export function terminalHooks(label: string, gpu: Gpu): RunHooks & Disposable {
+  let checking: Progress | undefined;
   let loading: Progress | undefined;
   let work: Progress | undefined;
   const memory = () => `GPU ${bytesText(gpu.counters.bytes)}`;
   const end = (progress?: Progress) => progress?.[Symbol.dispose]();
   const begin = (total: number) => {
+    end(checking);
     end(loading);
-    loading = undefined;
+    checking = loading = undefined;
     return work ??= new Progress(label, total);
   };
   return {
+    onCheck: (done, total) => {
+      (checking ??= new Progress("pictures looked at", total)).update(done);
+      if (done === total) end(checking);
+    },
     onLoad: (bytes, total) => (loading ??= new Progress("loading MiB", Math.ceil(total / 2 ** 20))).update(Math.ceil(bytes / 2 ** 20)),
     onNotice: (text) => console.log(text),
     onStep: ({ step, totalSteps, loss, learningRate }) => {
@@ -33,6 +39,7 @@ export function terminalHooks(label: string, gpu: Gpu): RunHooks & Disposable {
     onPicture: (done, total) => begin(total).update(done, memory()),
     signal: interruptSignal(),
     [Symbol.dispose]: () => {
+      end(checking);
       end(loading);
       end(work);
     },

@@ -14,9 +14,10 @@ export interface DecodePictureOptions {
 }
 
 /**
- * Decodes a picture file to RGB bytes: JPEG, PNG, WebP, GIF (first frame) and TIFF bit for bit as Pillow's `Image.open(…).convert("RGB")` does, AVIF
- * nearly. Colour profiles and EXIF orientation are not applied, an alpha channel is dropped, 16 bits become the upper 8. Two exceptions: Pillow clips
- * gray pictures of 16 bits to white, and gives transparent GIF pixels the palette's colour; here they are scaled, and black.
+ * Decodes a picture file to RGB bytes: JPEG (CMYK, too), PNG, WebP, GIF and TIFF bit for bit as Pillow's `Image.open(…).convert("RGB")` does, AVIF
+ * nearly. Of moving pictures and files of several pages the first is taken. Colour profiles and EXIF orientation are not applied (a turned photograph
+ * is seen as it is stored, as in the reference), an alpha channel is dropped, 16 bits become the upper 8. Two exceptions: Pillow clips gray pictures
+ * of 16 bits to white, and gives transparent GIF pixels the palette's colour; here they are scaled, and black. BMP is not decoded.
  *
  * @param bytes The whole file.
  * @param options See {@linkcode DecodePictureOptions}.

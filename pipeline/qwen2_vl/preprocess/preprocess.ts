@@ -4,7 +4,7 @@ import { readJson } from "../../read_json.ts";
 import { normalizationTable, patchify } from "./patches.ts";
 import type { Picture } from "./picture.ts";
 import { resample } from "./resample.ts";
-import { limitLongestSide, smartResize } from "./smart_resize.ts";
+import { checkPictureSize, limitLongestSide, smartResize } from "./smart_resize.ts";
 
 /** Smallest and largest area that qwen-vl-utils allows, in merge blocks; the checkpoint's own bounds apply after it. */
 const MIN_BLOCKS = 4, MAX_BLOCKS = 16384;
@@ -65,6 +65,7 @@ export class PictureProcessor {
    * @throws {MaspError} When one side is more than 200 times the other.
    */
   resize(picture: Picture): Picture {
+    checkPictureSize(picture); // before anything is reduced, so that the message says the picture's own size
     const { patchSize, mergeSize, minPixels, maxPixels } = this.config;
     const factor = patchSize * mergeSize;
     const utilities = { factor, minPixels: MIN_BLOCKS * factor ** 2, maxPixels: MAX_BLOCKS * factor ** 2 };

@@ -25,7 +25,8 @@ export interface SmartResizeOptions {
  * @throws {MaspError} When one side is more than 200 times the other.
  */
 export function smartResize(size: PictureSize, options: SmartResizeOptions): PictureSize {
-  checkRatio(size);
+  const [longer, shorter] = [Math.max(size.width, size.height), Math.min(size.width, size.height)];
+  if (longer / shorter > LARGEST_RATIO) throw tooNarrow(size);
   const { factor, minPixels, maxPixels } = options;
   const both = (round: (side: number) => number): PictureSize => ({
     width: Math.max(round(size.width) * factor, factor),
@@ -55,16 +56,33 @@ export function limitLongestSide(size: PictureSize): PictureSize {
   const longest = Math.max(size.width, size.height);
   if (longest <= LONGEST_SIDE) return size;
   const limited = { width: Math.trunc(size.width * LONGEST_SIDE / longest), height: Math.trunc(size.height * LONGEST_SIDE / longest) };
-  if (Math.min(limited.width, limited.height) < 1) checkRatio(size);
+  if (Math.min(limited.width, limited.height) < 1) throw tooNarrow(size);
   return limited;
 }
 
-function checkRatio({ width, height }: PictureSize): void {
-  if (Math.max(width, height) / Math.min(width, height) > LARGEST_RATIO) {
-    throw new MaspError(
-      `A picture of ${width}×${height} pixels is too narrow: one side may be at most ${LARGEST_RATIO} times the other; crop or remove it`,
-    );
-  }
+/**
+ * Whether Qwen2-VL can see a picture of this size. The ratio that counts is that after {@linkcode limitLongestSide}, whose cutting to whole pixels can
+ * only make a picture narrower.
+ *
+ * @param size Extent of the picture as it is in the file.
+ * @param options `name`: of the picture's file, for the message.
+ * @throws {MaspError} When one side is then more than 200 times the other; the message says the size in the file.
+ */
+export function checkPictureSize(size: PictureSize, options: { name?: string } = {}): void {
+  const { width, height } = size;
+  const longest = Math.max(width, height);
+  const [longer, shorter] = longest <= LONGEST_SIDE
+    ? [longest, Math.min(width, height)]
+    : [LONGEST_SIDE, Math.trunc(Math.min(width, height) * LONGEST_SIDE / longest)];
+  if (shorter < 1 || longer / shorter > LARGEST_RATIO) throw tooNarrow(size, options.name);
+}
+
+function tooNarrow({ width, height }: PictureSize, name?: string): MaspError {
+  const picture = name === undefined ? "A picture" : `Picture "${name}"`;
+  return new MaspError(
+    `${picture} of ${width}×${height} pixels is too narrow: one side may be at most ${LARGEST_RATIO} times the other, ` +
+      `after the longer one was reduced to ${LONGEST_SIDE} pixels; crop or remove it`,
+  );
 }
 
 /** Python's `round`. */
