@@ -17,11 +17,18 @@ export function editDistance(from: string, to: string): number {
   return last[to.length];
 }
 
+/** Part of the longer name's letters that may differ. */
+const SHARE = 0.4;
+/** Letters that a beginning must have to stand for a name. */
+const BEGINNING = 3;
+
 /**
  * The name that is most like what somebody wrote, case and the kind of dash left out of account.
  *
  * @param name What was written.
- * @param names The names that exist, at least one.
+ * @param names The names that exist.
+ * @returns The nearest one, or the first that begins with what was written or is the beginning of it; nothing when none is like it: more than two
+ * fifths of the letters would have to change (one letter may always).
  *
  * @example
  * ```ts
@@ -29,10 +36,26 @@ export function editDistance(from: string, to: string): number {
  * import { nearestName } from "./nearest_name.ts";
  *
  * assertEquals(nearestName("learning-rat", ["seed", "learning_rate"]), "learning_rate");
+ * assertEquals(nearestName("model", ["seed", "model_name"]), "model_name");
+ * assertEquals(nearestName("foo", ["seed", "learning_rate"]), undefined);
  * ```
  */
-export function nearestName(name: string, names: readonly string[]): string {
+export function nearestName(name: string, names: readonly string[]): string | undefined {
   const plain = (text: string) => text.toLowerCase().replaceAll("-", "_");
-  const distances = names.map((known) => editDistance(plain(name), plain(known)));
-  return names[distances.indexOf(Math.min(...distances))];
+  const own = plain(name);
+  const near = names.map((known) => ({ known, distance: editDistance(own, plain(known)) }))
+    .filter(({ known, distance }) => distance <= Math.max(1, Math.floor(SHARE * Math.max(own.length, known.length))))
+    .sort((a, b) => a.distance - b.distance);
+  if (near.length) return near[0].known;
+  return names.find((known) => beginsWith(plain(known), own) || beginsWith(own, plain(known)));
+}
+
+/** The question that a message ends with, `; did you mean seed?`, or an empty text where no name is like what was written. */
+export function didYouMean(name: string, names: readonly string[], show: (nearest: string) => string = (nearest) => nearest): string {
+  const nearest = nearestName(name, names);
+  return nearest === undefined ? "" : `; did you mean ${show(nearest)}?`;
+}
+
+function beginsWith(text: string, beginning: string): boolean {
+  return beginning.length >= BEGINNING && text.startsWith(beginning);
 }

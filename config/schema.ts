@@ -1,5 +1,6 @@
 /** Settings: a YAML file and flags → one typed object. */
 import { stringify } from "@std/yaml";
+import { categoriesOf } from "../pipeline/data/categories.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { CONVERTERS } from "./schema_convert.ts";
 import { DEFAULTS, REQUIRED } from "./schema_defaults.ts";
@@ -29,7 +30,7 @@ export interface LoadSettingsOptions<S extends Stage> {
  *
  * @param path A YAML file with the reference's keys, see `config/train.yaml` and `config/eval.yaml`.
  * @param options See {@linkcode LoadSettingsOptions}.
- * @throws {MaspError} When the file cannot be read; otherwise one error that names everything that is wrong in any section: unknown keys with the
+ * @throws {MaspError} When the file cannot be read; otherwise one {@linkcode SettingsError} that names everything that is wrong in any section: unknown keys with the
  * nearest known one, values that are not as expected, and keys that are missing.
  */
 export async function loadSettings<S extends Stage>(path: string, options: LoadSettingsOptions<S>): Promise<SettingsByStage[S]> {
@@ -46,9 +47,11 @@ export async function loadSettings<S extends Stage>(path: string, options: LoadS
   const wrong = new Set(faults.map((fault) => fault.split(" ")[0]));
   for (const key of REQUIRED[stage]) {
     const told = wrong.has(`${name}.${key}`) || wrong.has(`common.${key}`) || wrong.has(flagOf(key));
+    if (key === "dataname" && given.categories) continue;
     if (given[key] === undefined && !told) faults.push(`${key} is missing; write it below ${name} or give ${flagOf(key)}`);
   }
-  if (faults.length > 0) throw faultsError(path, faults);
+  if (stage !== "stage1" && given.dataname !== undefined && !given.categories) faults.push(...datanameFaults(given.dataname));
+  if (faults.length > 0) throw new SettingsError(path, faults);
 
   const values: Values = { ...DEFAULTS[stage], ...given };
   const notices = await resolvePaths(stage, { file, flags: flags.values, values });
@@ -65,6 +68,16 @@ export function settingsYaml(settings: SettingsByStage[Stage]): string {
   return stringify({ [settings.stage]: settings.values });
 }
 
+function datanameFaults(dataname: string): string[] {
+  try {
+    categoriesOf(dataname);
+    return [];
+  } catch (error) {
+    if (error instanceof MaspError) return [error.message];
+    throw error;
+  }
+}
+
 function sectionOf(stage: Stage, file: CheckedFile): SectionName {
   return stage === "eval" && !file.sections.eval ? "stage2" : stage;
 }
@@ -75,10 +88,20 @@ function written(stage: Stage, values: Values): Record<string, unknown> {
   return Object.fromEntries(keys.filter((key) => values[key] !== undefined).map((key) => [key, values[key]]));
 }
 
-function faultsError(path: string, faults: readonly string[]): MaspError {
-  const [first, ...more] = faults;
-  if (more.length === 0) return new MaspError(`Settings "${path}": ${first}; correct the file or the flag`);
-  return new MaspError(
-    `Settings "${path}" have ${faults.length} faults; correct the file or the flags:\n${faults.map((fault) => `  ${fault}`).join("\n")}`,
-  );
+/** Settings that are wrong. */
+export class SettingsError extends MaspError {
+  /** Everything that is wrong, a line each. */
+  readonly faults: readonly string[];
+
+  /** @param path the settings file; @param faults at least one */
+  constructor(path: string, faults: readonly string[]) {
+    super(
+      faults.length === 1
+        ? `Settings "${path}": ${faults[0]}; correct the file or the flag`
+        : `Settings "${path}" have ${faults.length} faults; correct the file or the flags:\n${
+          faults.map((fault) => `  ${fault}`).join("\n")
+        }`,
+    );
+    this.faults = faults;
+  }
 }

@@ -1,5 +1,6 @@
 /** Checked values by key → the typed settings of a stage. */
-import { SAVE_STEPS } from "./schema_defaults.ts";
+import { categoriesOf } from "../pipeline/data/categories.ts";
+import { NO_CACHE, SAVE_STEPS } from "./schema_defaults.ts";
 import type { Stage, Values } from "./schema_keys.ts";
 import type { CommonSettings, SettingsByStage, TrainingSettings } from "./schema_settings.ts";
 
@@ -21,7 +22,7 @@ export const CONVERTERS: { [S in Stage]: (values: Values, remarks: Remarks) => S
   stage2: (values, remarks) => ({
     stage: "stage2",
     ...training(values as Filled, { ...remarks, dataPath: values.train_data_path! }),
-    dataname: values.dataname!,
+    ...labels(values),
     aspectPath: values.ckpt_path!,
     layout: values.layout!,
     promptTokens: values.num_special_tokens_in_prefix!,
@@ -33,13 +34,18 @@ export const CONVERTERS: { [S in Stage]: (values: Values, remarks: Remarks) => S
       dataPath: values.test_data_path!,
       maxSamples: values.max_eval_samples ?? values.max_samples,
     }),
-    dataname: values.dataname!,
+    ...labels(values),
     aspectPath: values.ckpt_path!,
     softPromptPath: values.prefix_ckpt_path!,
     layout: values.layout!,
     maxNewTokens: values.eval_max_new_tokens!,
   }),
 };
+
+/** The data set's name and its categories. */
+function labels({ dataname, categories }: Values): { dataname: string; categories: string[] } {
+  return { dataname: dataname ?? "own categories", categories: [...categories ?? categoriesOf(dataname!)] };
+}
 
 function common(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath" | "maxSamples">): CommonSettings {
   const { maxSamples, ...others } = rest;
@@ -53,7 +59,7 @@ function common(values: Filled, rest: Remarks & Pick<CommonSettings, "dataPath" 
     views: [...values.VIEW_NAMES],
     seed: values.seed,
     ...(maxSamples !== undefined && { maxSamples }),
-    ...(values.feature_cache && { featureCache: values.feature_cache }),
+    ...(values.feature_cache && values.feature_cache !== NO_CACHE && { featureCache: values.feature_cache }),
     skipBadImages: values.skip_bad_images,
     ...((values as Values).batch !== undefined && { batch: (values as Values).batch }),
     outputDir: values.output_dir,

@@ -44,6 +44,12 @@ export const DEFAULTS: Readonly<Record<Stage, Values>> = {
   eval: { ...COMMON, layout: "code", eval_max_new_tokens: 4, output_dir: "outputs/eval" },
 };
 
+/** Where `deno task encode` keeps visual features, and every stage looks for them. */
+export const FEATURE_CACHE = "outputs/features";
+
+/** What `feature_cache` is where no features shall be kept. */
+export const NO_CACHE = "none";
+
 /** A checkpoint every so many steps. */
 export const SAVE_STEPS = 1000;
 

@@ -1,7 +1,7 @@
 /** Settings files and flags → checked values by section; every fault is gathered, none thrown. */
 import { parse } from "@std/yaml";
 import { MaspError } from "../pipeline/errors.ts";
-import { nearestName } from "./nearest_name.ts";
+import { didYouMean } from "./nearest_name.ts";
 import { ALIASES, type Key, keyOf, KEYS, type Stage, type Values } from "./schema_keys.ts";
 
 /** Parts of a settings file. `eval` goes before `stage2` in an evaluation; the reference's `eval.yaml` has `stage2` alone. */
@@ -62,8 +62,13 @@ export function checkFlags(flags: Readonly<Record<string, string | boolean>>, st
     const key = keyOf(name);
     const shown = `--${name.replace(/^--/, "").replaceAll("_", "-")}`;
     const stages: readonly Stage[] = key ? KEYS[key].stages : [];
-    if (!key) result.faults.push(`${shown} is no known flag; did you mean ${flagOf(nearestName(name.replace(/^--/, ""), names()))}?`);
-    else if (stages.length > 0 && !stages.includes(stage)) {
+    if (!key) {
+      result.faults.push(
+        `${shown} is no known flag${
+          didYouMean(name.replace(/^--/, ""), names(), flagOf) || "; --help and config/schema_settings.ts name those there are"
+        }`,
+      );
+    } else if (stages.length > 0 && !stages.includes(stage)) {
       result.faults.push(`${shown} has no meaning in ${stage}, only in ${stages.join(", ")}`);
     } else if (typeof value === "string" && value.trim() === "") result.faults.push(`${shown} needs a value`);
     else checkValue(result, { key, value, shown });
@@ -83,7 +88,8 @@ function checkSection(section: string, content: Record<string, unknown>): Checke
     const shown = `${section}.${name}`;
     const key = Object.hasOwn(KEYS, name) ? name as Key : Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined;
     if (!key) {
-      result.faults.push(`${shown} is no known setting; did you mean ${nearestName(name, names())}?`);
+      const hint = didYouMean(name, names()) || "; config/train.yaml, config/eval.yaml and config/schema_settings.ts name those there are";
+      result.faults.push(`${shown} is no known setting${hint}`);
     } else if (from.has(key)) {
       result.faults.push(`${shown} means the same as ${section}.${from.get(key)}, expected one of the two`);
     } else {
@@ -128,8 +134,8 @@ function parseYaml(text: string, path: string): unknown {
 
 function unknownSection(name: string): string {
   const key = keyOf(name);
-  const hint = key ? `it is a setting, which belongs below one of ${SECTIONS.join(", ")}` : `did you mean ${nearestName(name, SECTIONS)}?`;
-  return `${name} is no section; ${hint}`;
+  if (key) return `${name} is no section; it is a setting, which belongs below one of ${SECTIONS.join(", ")}`;
+  return `${name} is no section${didYouMean(name, SECTIONS) || `; sections are ${SECTIONS.join(", ")}`}`;
 }
 
 function names(): string[] {

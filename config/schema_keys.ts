@@ -46,6 +46,13 @@ const views = z.preprocess(
     .refine((names) => new Set(names).size === names.length, "names that differ"),
 );
 
+/** Labels of one's own data: in lower case, as folder names become. */
+const categories = z.preprocess(
+  asList,
+  z.array(z.string({ error: "a name" }).trim().toLowerCase().min(1, "a name"), { error: "a list of names" }).min(2, "at least two names")
+    .refine((names) => new Set(names).size === names.length, "names that differ"),
+);
+
 /** Names of optimizers in Hugging Face's Trainer, and what they are here. */
 export const OPTIMIZERS = {
   adamw: "adamw",
@@ -105,6 +112,7 @@ export const KEYS = {
   weights: { schema: choice("auto", "f32", "bf16", "f16", "int8", "int4"), stages: ALL },
   gpu: { schema: choice("native", "dawn"), stages: ALL },
   precision: { schema: choice("auto", "f32", "f16"), stages: ALL },
+  categories: { schema: categories, stages: ["stage2", "eval"] },
   layout: { schema: choice("code", "paper"), stages: ["stage2", "eval"] },
   feature_cache: { schema: text, stages: ALL },
   skip_bad_images: { schema: flag, stages: ALL },

@@ -1,7 +1,7 @@
 /** Paths of settings that depend on each other: what one stage writes is what the next one reads. */
 import { exists } from "@std/fs";
 import { basename, join, normalize } from "@std/path";
-import { DEFAULTS, OUTPUT_FILES, PROMPTS_PATH } from "./schema_defaults.ts";
+import { DEFAULTS, FEATURE_CACHE, NO_CACHE, OUTPUT_FILES, PROMPTS_PATH } from "./schema_defaults.ts";
 import type { CheckedFile } from "./schema_file.ts";
 import type { Stage, Values } from "./schema_keys.ts";
 
@@ -35,6 +35,10 @@ export async function resolvePaths(stage: Stage, { file, flags, values }: PathSo
   if (stage !== "stage1" && !flags.ckpt_path) note(await resolveAspects(file, values));
   if (stage === "eval") values.prefix_ckpt_path ??= outputOf("stage2", file);
   if (!flags.prompt_json_path) note(await resolvePrompts(values));
+  if (values.feature_cache === undefined && await exists(FEATURE_CACHE, { isDirectory: true })) {
+    values.feature_cache = FEATURE_CACHE;
+    note(`Visual features are kept in "${FEATURE_CACHE}", which deno task encode made (feature_cache: ${NO_CACHE} does without).`);
+  }
   return notices;
 }
 

@@ -33,7 +33,10 @@ export interface CommonSettings {
   dataPath: string;
   /** At most this many pictures: `max_train_samples` or `max_eval_samples`, or `max_samples` for whichever of them is absent. Default: all. */
   maxSamples?: number;
-  /** `feature_cache`: folder in which visual features are kept from run to run. Default: none. */
+  /**
+   * `feature_cache`: folder in which visual features are kept from run to run; `none` for none. Default: `outputs/features`, where
+   * `deno task encode` puts them, if that folder exists, else none.
+   */
   featureCache?: string;
   /** `skip_bad_images`: leave out pictures that cannot be decoded instead of stopping. Default: false. */
   skipBadImages: boolean;
@@ -112,8 +115,13 @@ export interface Stage1Settings extends TrainingSettings {
 
 /** Settings that need what was trained before. */
 export interface LaterSettings {
-  /** `dataname`: name of the data set, which decides on its categories. */
+  /**
+   * `dataname`: name of the data set, which decides on its categories: EmoSet, FI, Emotion6, Abstract, ArtPhoto, Flickr, Instagram. With `categories`
+   * any name, or none.
+   */
   dataname: string;
+  /** `categories`: the labels of one's own data, a list (folder names, in lower case). Default: those of the data set. */
+  categories: string[];
   /** `ckpt_path`: aspect modules of stage 1. Default: what stage 1 of the same file writes, or `outputs/stage1/aspect.safetensors`. */
   aspectPath: string;
   /** `layout`: where the prompt stands: `code` (default; twice, as in the published program) or `paper` (once, behind the picture). */

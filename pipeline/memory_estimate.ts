@@ -6,7 +6,6 @@ import type { EvalSettings, Stage1Settings, Stage2Settings } from "../config/sch
 import { countingGpu } from "../kernels/counting_gpu.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { AspectModules } from "./aspects/aspect_modules.ts";
-import { categoriesOf } from "./data/categories.ts";
 import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
 import { FeatureStore } from "./encode.ts";
 import { DEFAULT_BATCH, evaluate } from "./evaluate.ts";
@@ -103,7 +102,7 @@ async function takeSteps(model: Qwen2Vl, settings: RunSettings, parts: Parts): P
     const moments = settings.adamW.eightBit ? 2 / 4 : 2; // of every view, in parameters; the gradients of one
     return modules * (1 + moments) + module;
   }
-  const categories = categoriesOf(settings.dataname);
+  const categories = settings.categories;
   const count = settings.stage === "stage2" ? settings.promptTokens : 32;
   using prompt = createSoftPrompt(model, { count, layout: settings.layout });
   if (settings.stage === "stage2") {

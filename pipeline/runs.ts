@@ -4,10 +4,9 @@
  */
 import { join } from "@std/path";
 import { findModelFolder } from "../config/find_model_folder.ts";
-import type { CommonSettings, EvalSettings, Stage1Settings, Stage2Settings } from "../config/schema_settings.ts";
+import type { CommonSettings, EvalSettings, LaterSettings, Stage1Settings, Stage2Settings } from "../config/schema_settings.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
-import { categoriesOf } from "./data/categories.ts";
 import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts } from "./data/prompts.ts";
 import { setAsideEarlierRun } from "./earlier_run.ts";
@@ -79,13 +78,13 @@ export async function runStage2(
   options: RunHooks & { resume?: boolean; plain?: boolean } = {},
 ): Promise<TrainingOutcome> {
   await requireTrained(settings, options);
-  const { examples, skipped } = await picturesOf(settings, { split: "train", dataname: settings.dataname, hooks: options });
+  const { examples, skipped } = await picturesOf(settings, { split: "train", labels: settings, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
   const aspects = options.plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompts = await loadPrompts(settings.promptsPath);
-  const categories = categoriesOf(settings.dataname);
+  const categories = settings.categories;
   using prompt = createSoftPrompt(model, { count: settings.promptTokens, layout: settings.layout });
   const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
     const { adamW, recompute, seed } = settings;
@@ -130,14 +129,14 @@ export interface RunEvaluationOptions extends RunHooks {
 export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
   const { baseline = false, plain = false, details = false, onPrediction, onPicture, signal } = options;
   await requireTrained(settings, options);
-  const { examples, skipped } = await picturesOf(settings, { split: "test", dataname: settings.dataname, hooks: options });
+  const { examples, skipped } = await picturesOf(settings, { split: "test", labels: settings, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
   const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
   const prompts = await loadPrompts(settings.promptsPath);
-  const categories = categoriesOf(settings.dataname);
+  const categories = settings.categories;
   const begin = performance.now();
   const { seed, maxNewTokens, batch } = settings;
   const scores = options.scores || details;
@@ -199,10 +198,18 @@ export async function runEncode(
 
 async function picturesOf(
   settings: CommonSettings,
-  options: { split: Split; dataname?: string; hooks: RunHooks },
+  options: { split: Split; labels?: Pick<LaterSettings, "dataname" | "categories">; hooks: RunHooks },
 ): Promise<{ examples: Example[]; skipped: SkippedPicture[] }> {
-  const { split, dataname, hooks } = options;
-  const examples = await loadExamples(settings.dataPath, { split, dataname, limit: settings.maxSamples });
+  const { split, labels, hooks } = options;
+  const { onNotice, signal } = hooks;
+  const examples = await loadExamples(settings.dataPath, {
+    dataname: labels?.dataname,
+    categories: labels?.categories,
+    split,
+    limit: settings.maxSamples,
+    onNotice,
+    signal,
+  });
   const { usable, skipped } = await usablePictures(examples, {
     skip: settings.skipBadImages,
     onPicture: hooks.onCheck,

@@ -1,7 +1,9 @@
 /** `deno task check`: is everything there, and what will a run need? */
 import { exists } from "@std/fs";
 import { findModelFolder } from "../config/find_model_folder.ts";
-import { loadSettings } from "../config/schema.ts";
+import { type LaterSettings, loadSettings, SettingsError } from "../config/schema.ts";
+import { readSettingsFile } from "../config/schema_file.ts";
+import { overridesFor } from "../config/schema_flags.ts";
 import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
 import { loadExamples } from "../pipeline/data/examples.ts";
 import { MaspError } from "../pipeline/errors.ts";
@@ -9,7 +11,8 @@ import { bytesText as mib, checkMemory } from "../pipeline/memory_advice.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
 import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
-import { printNotices } from "./run_hooks.ts";
+import { messageOf } from "./error_message.ts";
+import { printNotices, printOnce } from "./run_hooks.ts";
 
 await runCommand({
   name: "check",
@@ -21,20 +24,28 @@ await runCommand({
       value: "FILE",
     },
   },
-  settings: "stage1",
+  settings: ["stage1", "stage2", "eval"],
 }, async (invocation) => {
-  let faults = 0;
+  const told = new Set<string>(); // what several stages share is one fault
   const look = async (what: string, find: () => Promise<string>) => {
     try {
       console.log(`ok      ${what}: ${await find()}`);
     } catch (error) {
-      if (!(error instanceof MaspError)) throw error;
-      faults++;
-      console.log(`missing ${what}: ${error.message}`);
+      const message = messageOf(error);
+      if (message === undefined) throw error;
+      const faults = error instanceof SettingsError ? error.faults : [message];
+      const fresh = faults.filter((fault) => !told.has(fault));
+      for (const fault of fresh) told.add(fault);
+      console.log(
+        `${error instanceof SettingsError ? "wrong  " : "missing"} ${what}: ${
+          fresh.length === 0 ? "as above" : fresh.length === faults.length ? message : fresh.join("; ")
+        }`,
+      );
     }
   };
   await using gpu = await openGpu(gpuFlags(invocation));
   const { overrides } = invocation;
+  const noticed = new Set<string>();
   const yes = (is: boolean) => is ? "yes" : "no";
   const half = yes(gpu.has("shader-f16"));
   const matrices = gpu.subgroupMatrices.map(({ rows, columns, depth }) => `${rows}×${columns}×${depth}`).join(", ") || "no";
@@ -44,30 +55,39 @@ await runCommand({
     }`,
   );
   const train = textFlag(invocation, "config") ?? "config/train.yaml";
-  const own = textFlag(invocation, "config") && await loadSettings(train, { stage: "eval", overrides }).then(() => train, () => undefined);
+  const own = textFlag(invocation, "config") && await evaluates(train) ? train : undefined;
   const evaluation = textFlag(invocation, "eval-config") ?? own ?? "config/eval.yaml";
   for (const [stage, path, split] of [["stage1", train, "train"], ["stage2", train, "train"], ["eval", evaluation, "test"]] as const) {
     await look(`${stage} settings`, async () => {
-      const settings = await loadSettings(path, { stage, overrides });
-      printNotices(settings);
+      const settings = await loadSettings(path, { stage, overrides: overridesFor(overrides, stage) });
+      printNotices(settings, noticed);
       if (stage === "stage1") {
         await look("checkpoint", () => findModelFolder(settings.modelName).then(describeModel));
       }
       const dir = await findModelFolder(settings.modelName).catch(() => undefined); // its absence was told
       if (dir) await look(`${stage} memory`, () => checkMemory(gpu, settings, { dir }));
       await look(`${stage} pictures`, async () => {
-        const dataname = settings.stage === "stage1" ? undefined : settings.dataname;
-        const examples = await loadExamples(settings.dataPath, { split, dataname, limit: settings.maxSamples });
+        const { dataname, categories } = settings.stage === "stage1" ? {} as Partial<LaterSettings> : settings;
+        const onNotice = (text: string) => printOnce(text, noticed);
+        const examples = await loadExamples(settings.dataPath, { split, dataname, categories, limit: settings.maxSamples, onNotice });
         return `${examples.length} in ${settings.dataPath}`;
       });
       if (!await exists(settings.promptsPath)) throw new MaspError(`questions "${settings.promptsPath}" are missing`);
       return path;
     });
   }
-  if (faults) {
-    throw new MaspError(`${faults} thing(s) missing. Name other folders by settings (deno task check --model-name DIR …) or in ${train}.`);
+  if (told.size) {
+    throw new MaspError(
+      `${told.size} thing(s) missing or wrong. Name other folders by settings (deno task check --model-name DIR …) or in ${train}.`,
+    );
   }
 });
+
+/** Whether a settings file is for evaluations, too. Its faults are told when it is loaded. */
+async function evaluates(path: string): Promise<boolean> {
+  const sections = await readSettingsFile(path).then((file) => file.sections, () => undefined);
+  return sections?.eval !== undefined || sections?.stage2?.values.test_data_path !== undefined;
+}
 
 async function describeModel(dir: string): Promise<string> {
   using folder = await openModelFolder(dir);

@@ -4,9 +4,10 @@ import type { Stage } from "../config/schema.ts";
 import { nearestName } from "../config/nearest_name.ts";
 import { settingFlags, settingOverrides } from "../config/schema_flags.ts";
 import { openDawn } from "../kernels/dawn/dawn.ts";
-import { type Gpu, GpuError, requestGpu } from "../kernels/gpu.ts";
+import { type Gpu, requestGpu } from "../kernels/gpu.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { useTuning } from "../pipeline/tuning.ts";
+import { isInterruption, messageOf } from "./error_message.ts";
 
 /** Flags of a task by name: what they stand for, and whether they take a value. */
 export type FlagSpec = Readonly<Record<string, { help: string; value?: string; repeat?: boolean }>>;
@@ -26,8 +27,8 @@ export interface Command {
   args?: string;
   /** Its own flags. */
   flags?: FlagSpec;
-  /** The stage whose settings can be given as flags. */
-  settings?: Stage;
+  /** The stage, or the stages, whose settings can be given as flags. */
+  settings?: Stage | readonly Stage[];
   /** Whether it uses a GPU; it does when left out. */
   gpu?: boolean;
 }
@@ -48,20 +49,15 @@ export async function runCommand(command: Command, main: (invocation: Invocation
     const invocation = parse(command, Deno.args);
     if (invocation) await main(invocation);
   } catch (error) {
+    if (isInterruption(error)) {
+      console.error("\nStopped.");
+      Deno.exit(INTERRUPTED);
+    }
     const message = messageOf(error);
     if (message === undefined) throw error;
     console.error(`\n${message}`);
     Deno.exit(1);
   }
-}
-
-/** The message of an error that a user can mend; `undefined` for faults of the program. */
-function messageOf(error: unknown): string | undefined {
-  if (error instanceof MaspError || error instanceof GpuError) return error.message;
-  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return `${error.message}\nCheck the path, and that this task may read and write there.`;
-  }
-  return undefined;
 }
 
 function parse(command: Command, args: string[]): Invocation | undefined {
@@ -81,7 +77,7 @@ function parse(command: Command, args: string[]): Invocation | undefined {
   }
   for (const name of unlisted) { // the settings name the nearest one themselves
     const nearest = nearestName(name, [...listed]);
-    if (names.includes(nearest)) throw new MaspError(`--${name} is no known flag; did you mean --${nearest}?`);
+    if (nearest !== undefined && names.includes(nearest)) throw new MaspError(`--${name} is no known flag; did you mean --${nearest}?`);
   }
   const parsed = parseArgs(args, {
     boolean: [...names.filter((name) => !flags[name].value), ...settings?.boolean ?? []],

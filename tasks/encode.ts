@@ -1,5 +1,6 @@
 /** `deno task encode`: visual features of a data set into the feature cache. */
 import { loadSettings } from "../config/schema.ts";
+import { FEATURE_CACHE, NO_CACHE } from "../config/schema_defaults.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { runEncode } from "../pipeline/runs.ts";
 import { INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
@@ -23,8 +24,11 @@ await runCommand({
   const stage = (textFlag(invocation, "stage") ?? "stage1") as keyof typeof STAGES;
   if (!(stage in STAGES)) throw new MaspError(`--stage is "${stage}"; expected stage1, stage2 or eval`);
   const [config, split] = STAGES[stage];
-  const overrides = { feature_cache: "outputs/features", ...invocation.overrides };
-  const settings = await loadSettings(textFlag(invocation, "config") ?? config, { stage, overrides });
+  const given = await loadSettings(textFlag(invocation, "config") ?? config, { stage, overrides: invocation.overrides });
+  if (given.values.feature_cache === NO_CACHE) {
+    throw new MaspError(`feature_cache is ${NO_CACHE}, but features are all that encode makes: name a folder with --feature-cache DIR`);
+  }
+  const settings = { ...given, featureCache: given.featureCache ?? FEATURE_CACHE };
   printNotices(settings);
   await using gpu = await openGpu(settings);
   using hooks = terminalHooks("pictures", gpu);
@@ -34,5 +38,7 @@ await runCommand({
     console.log("Stopped; the features so far are kept, and the same command goes on.");
     Deno.exitCode = INTERRUPTED;
   }
-  console.log(`${encoded} pictures encoded, ${fromDisk} were there. Features: ${settings.featureCache}`);
+  const named = Object.keys(invocation.overrides).some((name) => name.replace("-", "_") === "feature_cache");
+  const use = named ? "; give the stages the same --feature-cache" : "; the stages take them from there";
+  console.log(`${encoded} pictures encoded, ${fromDisk} were there. Features: ${settings.featureCache}${use}`);
 });

@@ -1,5 +1,6 @@
 /** `deno task eval`: accuracy on a data set. */
 import { loadSettings } from "../config/schema.ts";
+import { MaspError } from "../pipeline/errors.ts";
 import { runEvaluation } from "../pipeline/runs.ts";
 import { INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
 import { withMemoryAdvice } from "./memory.ts";
@@ -19,6 +20,8 @@ await runCommand({
   },
   settings: "eval",
 }, async (invocation) => {
+  const { baseline, plain, scores, details, resume } = invocation.flags;
+  if (baseline && plain) throw new MaspError("--baseline and --plain exclude each other: give one, or run the evaluation twice");
   const settings = await loadSettings(textFlag(invocation, "config") ?? "config/eval.yaml", {
     stage: "eval",
     overrides: invocation.overrides,
@@ -26,7 +29,6 @@ await runCommand({
   printNotices(settings);
   await using gpu = await openGpu(settings);
   using hooks = terminalHooks("evaluation", gpu);
-  const { baseline, plain, scores, details, resume } = invocation.flags;
   const options = {
     ...hooks,
     baseline: baseline === true,

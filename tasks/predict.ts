@@ -4,7 +4,6 @@ import { findModelFolder } from "../config/find_model_folder.ts";
 import { loadSettings } from "../config/schema.ts";
 import { requireTrained } from "../pipeline/trained_files.ts";
 import { loadAspects } from "../pipeline/aspect_attend.ts";
-import { categoriesOf } from "../pipeline/data/categories.ts";
 import { loadPrompts } from "../pipeline/data/prompts.ts";
 import { FeatureStore } from "../pipeline/encode.ts";
 import { MaspError } from "../pipeline/errors.ts";
@@ -47,7 +46,7 @@ await runCommand({
     prompts,
     store,
     baseline: flags.baseline === true,
-    categories: categoriesOf(settings.dataname),
+    categories: settings.categories,
     seed: settings.seed,
     maxNewTokens: settings.maxNewTokens,
   };

@@ -50,8 +50,18 @@ function bytesText(bytes: number): string {
   return bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
-/** One notice about keys that have no meaning here, and what else the settings have to say. */
-export function printNotices(settings: CommonSettings): void {
-  if (settings.ignored.length) console.log(`Without meaning here, and ignored: ${settings.ignored.join(", ")}`);
-  for (const notice of settings.notices) console.log(notice);
+/**
+ * One notice about keys that have no meaning here, and what else the settings have to say.
+ *
+ * @param told lines that were printed before and are not printed again
+ */
+export function printNotices(settings: CommonSettings, told: Set<string> = new Set()): void {
+  if (settings.ignored.length) printOnce(`Without meaning here, and ignored: ${settings.ignored.join(", ")}`, told);
+  for (const notice of settings.notices) printOnce(notice, told);
+}
+
+/** Prints a line unless it was. */
+export function printOnce(text: string, told: Set<string>): void {
+  if (!told.has(text)) console.log(text);
+  told.add(text);
 }

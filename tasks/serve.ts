@@ -3,7 +3,6 @@ import { findModelFolder } from "../config/find_model_folder.ts";
 import { loadSettings } from "../config/schema.ts";
 import { requireTrained } from "../pipeline/trained_files.ts";
 import { loadAspects } from "../pipeline/aspect_attend.ts";
-import { categoriesOf } from "../pipeline/data/categories.ts";
 import { loadExamples } from "../pipeline/data/examples.ts";
 import { loadPrompts } from "../pipeline/data/prompts.ts";
 import { MaspError } from "../pipeline/errors.ts";
@@ -43,7 +42,7 @@ await runCommand({
   printNotices(settings);
   await requireTrained(settings, { baseline });
   const prompts = await loadPrompts(settings.promptsPath);
-  const categories = categoriesOf(settings.dataname);
+  const categories = settings.categories;
   const { seed, maxNewTokens, views } = settings;
   await using gpu = await openGpu(settings);
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
@@ -77,10 +76,10 @@ await runCommand({
 });
 
 /** Some test pictures, one a class where that fits; none where the data is missing. */
-async function examplesOf(settings: { dataPath: string; dataname: string }): Promise<ExamplePicture[]> {
-  const { dataPath, dataname } = settings;
+async function examplesOf(settings: { dataPath: string; dataname: string; categories: string[] }): Promise<ExamplePicture[]> {
+  const { dataPath, dataname, categories } = settings;
   try {
-    return await loadExamples(dataPath, { split: "test", dataname, limit: EXAMPLES });
+    return await loadExamples(dataPath, { split: "test", dataname, categories, limit: EXAMPLES });
   } catch (error) {
     if (!(error instanceof MaspError)) throw error;
     console.log(`No example pictures on the page: ${error.message}`);

@@ -6,8 +6,7 @@ import { isPicture, listFolder, stem } from "./folders.ts";
 const NO_LABELS = new Set(["annotation", "train", "test", "val"]);
 
 /**
- * A folder data set: `root/SPLIT/LABEL/picture`, or `root/LABEL/picture` where `root` is itself the folder of a split (then all of it, whatever the
- * split). The label is the folder's name in lower case. EmoSet's annotations are found as `annotation/LABEL/ID.json` beside the split's folder or in
+ * A folder data set: `root/SPLIT/LABEL/picture`, or all of `root/LABEL/picture` where `root` has no folder of any split. The label is the folder's name in lower case. EmoSet's annotations are found as `annotation/LABEL/ID.json` beside the split's folder or in
  * it.
  *
  * @returns Pictures sorted by folder, then by file name; `undefined` when neither layout is there.

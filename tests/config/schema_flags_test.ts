@@ -2,8 +2,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { parseArgs } from "@std/cli";
 import { join } from "@std/path";
 import { findModelFolder } from "../../config/find_model_folder.ts";
-import { editDistance, nearestName } from "../../config/nearest_name.ts";
-import { settingFlags, settingOverrides } from "../../config/schema_flags.ts";
+import { didYouMean, editDistance, nearestName } from "../../config/nearest_name.ts";
+import { overridesFor, settingFlags, settingOverrides } from "../../config/schema_flags.ts";
 import { KEYS } from "../../config/schema_keys.ts";
 import type { Stage } from "../../config/schema.ts";
 import { MaspError } from "../../pipeline/errors.ts";
@@ -51,4 +51,22 @@ Deno.test("findModelFolder: the folder itself, or the last part of the name in w
       Deno.chdir(before);
     }
   });
+});
+
+Deno.test("nearestName: the beginning of a name stands for it; what is like no name has none", () => {
+  const names = ["seed", "gpu", "learning_rate", "model_name", "output_dir", "batch"];
+  for (const [given, nearest] of [["sed", "seed"], ["cpu", "gpu"], ["outdir", "output_dir"], ["model", "model_name"]]) {
+    assertEquals(nearestName(given!, names), nearest, given);
+  }
+  for (const given of ["foo", "nonsense", "x", "", "constructor"]) assertEquals(nearestName(given, names), undefined, given);
+  assertEquals(didYouMean("foo", names), "");
+  assertEquals(didYouMean("sed", names, (name) => `--${name}`), "; did you mean --seed?");
+});
+
+Deno.test("settingFlags of several stages, and what each of them takes", () => {
+  const stages = ["stage1", "stage2", "eval"] as const;
+  const args = ["--learning-rate", "1e-3", "--eval-max-new-tokens", "3", "--soft-prompt-path", "a.pt", "--seed", "4"];
+  const given = settingOverrides(parseArgs(args, settingFlags(stages)), stages);
+  assertEquals(overridesFor(given, "eval"), { "eval-max-new-tokens": "3", "soft-prompt-path": "a.pt", seed: "4" });
+  assertEquals(overridesFor({ ...given, nonsense: "1" }, "stage1"), { "learning-rate": "1e-3", seed: "4", nonsense: "1" });
 });

@@ -28,6 +28,8 @@ export interface RunTaskOptions {
   env?: Record<string, string>;
   /** A module that runs before the task, to put the machine into a state that it is not in. */
   preload?: string;
+  /** The working folder; the project's when left out. */
+  cwd?: string;
 }
 
 /** Runs a task with arguments, with the permissions that deno.json gives it. */
@@ -45,14 +47,14 @@ export interface RunningTask {
 
 /** Starts a task; see {@linkcode runTask}. */
 export async function startTask(task: string, args: readonly string[], options: RunTaskOptions = {}): Promise<RunningTask> {
-  const { env, preload } = options;
+  const { env, preload, cwd = PROJECT } = options;
   const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
   const [program, command, ...flags] = tasks[task].command.split(" ");
   assertEquals([program, command], ["deno", "run"]);
   const before = preload ? [`--preload=${preload}`] : [];
   const child = new Deno.Command(Deno.execPath(), {
-    args: [command, "--quiet", ...before, ...flags, ...args], // Deno itself says nothing of packages that it fetches
-    cwd: PROJECT,
+    args: [command, "--quiet", ...before, ...flags.map((flag: string) => flag.endsWith(".ts") ? join(PROJECT, flag) : flag), ...args], // Deno itself says nothing of packages that it fetches
+    cwd,
     env: { NO_COLOR: "1", ...env },
     stdout: "piped",
     stderr: "piped",
@@ -134,7 +136,13 @@ export async function workplace(): Promise<Workplace> {
 
 function settings(file: Workplace["file"]) {
   return {
-    common: { model_name: join(GOLDEN, "model"), prompt_json_path: file("prompts.json"), dataname: "EmoSet", seed: 1 },
+    common: {
+      model_name: join(GOLDEN, "model"),
+      prompt_json_path: file("prompts.json"),
+      dataname: "EmoSet",
+      seed: 1,
+      feature_cache: "none",
+    },
     stage1: { aspect_data_path: file("emoset"), num_train_epochs: 1, output_dir: file("outputs", "stage1") },
     stage2: {
       train_data_path: file("emoset"),

@@ -34,6 +34,30 @@ Deno.test("check takes all stages from one settings file, and names what is miss
   assertMatch(lacking.stdout, /missing stage1 pictures: .*nowhere/);
 });
 
+Deno.test("check takes flags of any stage, and counts a fault that stages share once", async () => {
+  await using place = await workplace();
+  const flags = [
+    "--num-special-tokens-in-prefix",
+    "4",
+    "--eval-max-new-tokens",
+    "2",
+    "--num-view-tokens",
+    "3",
+    "--soft-prompt-path",
+    "x.pt",
+  ];
+  const { code, stdout, stderr } = await place.run("check", flags);
+  assertEquals(code, 0, stdout + stderr);
+  const unknown = await place.run("check", ["--sead", "4", "--model-name", place.file("nowhere")]);
+  assertMatch(unknown.stdout, /wrong {3}stage1 settings: .*--sead is no known flag; did you mean --seed\?/);
+  assertMatch(unknown.stdout, /wrong {3}stage2 settings: as above/);
+  assertMatch(unknown.stderr, /^\s*1 thing\(s\) missing or wrong/);
+  const lacking = await place.run("check", ["--model-name", place.file("nowhere"), "--train-data-path", place.file("gone")]);
+  assertMatch(lacking.stderr, /^\s*2 thing\(s\) missing or wrong/);
+  const noFile = await place.fails("check", [], { config: place.file("none.yaml"), says: [/thing\(s\) missing or wrong/] });
+  assert(!noFile.includes("undefined"));
+});
+
 Deno.test("Ctrl-C ends a training with a checkpoint, says how to go on, and does not look like success", async () => {
   await using place = await workplace();
   const output = place.file("interrupted");

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { aspectLabel, parseAnnotation, readAnnotation } from "../../../pipeline/data/annotation.ts";
 import { categoriesOf, SENTIMENT } from "../../../pipeline/data/categories.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
@@ -89,7 +89,20 @@ Deno.test("categoriesOf: the reference's lists, names in any case", () => {
   assertEquals(categoriesOf("Instagram"), categoriesOf("Flickr"));
   assertEquals([...categoriesOf("emoset")], ["sadness", "amusement", "fear", "disgust", "excitement", "awe", "contentment", "anger"]);
   assertEquals(categoriesOf("FI"), categoriesOf("EmoSet"));
-  assertEquals(categoriesOf("constructor"), categoriesOf("EmoSet"));
+  for (const name of ["emotion-6", "Emotion 6", " EMOTION6 "]) assertEquals(categoriesOf(name), categoriesOf("Emotion6"));
+  assertEquals(categoriesOf("EmoSet-118K"), categoriesOf("EmoSet"));
+});
+
+Deno.test("categoriesOf: an unknown name is an error that names the known ones and the nearest", () => {
+  for (const [name, nearest] of [["EmoSett", "EmoSet"], ["Emotion", "Emotion6"], ["art_foto", "ArtPhoto"]]) {
+    const { message } = assertThrows(() => categoriesOf(name), MaspError);
+    assertStringIncludes(message, `"${name}" (dataname); did you mean ${nearest}?`);
+  }
+  for (const name of ["constructor", "", "pets"]) {
+    const { message } = assertThrows(() => categoriesOf(name), MaspError, "EmoSet, FI, Emotion6, Abstract, ArtPhoto, Flickr, Instagram");
+    assert(!message.includes("did you mean"), message);
+    assertStringIncludes(message, "--categories");
+  }
 });
 
 Deno.test("SENTIMENT: known for every category but surprise", () => {

@@ -199,3 +199,41 @@ Deno.test("loadExamples: a bad annotation and a link that leads nowhere stop the
     await assertRejects(() => loadExamples(root, { split: "train" }), MaspError, "b.png");
   });
 });
+
+Deno.test("loadExamples: label folders without a split are divided, with a notice; a folder called test is taken whole", async () => {
+  const names = ["awe", "fear"].flatMap((label) => Array.from({ length: 10 }, (_, i) => `mine/${label}/${i}.jpg`));
+  await withFolder(Object.fromEntries(names.map((name) => [name, ""])), async (parent) => {
+    const root = join(parent, "mine");
+    const notices: string[] = [];
+    const load = (split: "train" | "test" | "val") =>
+      loadExamples(root, { split, dataname: "EmoSet", onNotice: (text) => notices.push(text) });
+    const [train, test] = [await load("train"), await load("test")];
+    assertEquals([train.length, test.length], [16, 4]);
+    assertEquals(new Set([...train, ...test].map(({ image }) => image)).size, 20, "a picture is in both parts");
+    assertEquals(notices.length, 2);
+    for (const part of [root, "16 pictures", "other 4 for testing", join(root, "train"), join(root, "test")]) {
+      assertStringIncludes(notices[0], part);
+    }
+    await assertRejects(() => load("val"), MaspError, "divided into train and test only");
+    await Deno.mkdir(join(parent, "linked"));
+    await Deno.symlink(root, join(parent, "linked", "test"));
+    notices.length = 0;
+    for (const path of [join(parent, "linked"), join(parent, "linked", "test"), join(parent, "linked", "test/")]) {
+      assertEquals((await loadExamples(path, { split: "test", onNotice: (text) => notices.push(text) })).length, 20, path);
+    }
+    assertEquals(notices, []);
+  });
+  await withFolder({ "awe/a.png": "", "fear/b.png": "" }, async (root) => {
+    await assertRejects(() => loadExamples(root, { split: "test" }), MaspError, "its 2 pictures are too few to be divided");
+  });
+});
+
+Deno.test("loadExamples: categories of one's own", async () => {
+  await withFolder({ "test/Cat/a.png": "", "test/dog/b.png": "" }, async (root) => {
+    const labels = async (categories: string[]) =>
+      (await loadExamples(root, { split: "test", dataname: "pets", categories })).map(({ label }) => label);
+    assertEquals(await labels(["dog", "cat"]), ["cat", "dog"]);
+    await assertRejects(() => labels(["cat", "bird"]), MaspError, 'outside the categories of pets: "dog"');
+    await assertRejects(() => loadExamples(root, { split: "test", dataname: "pets" }), MaspError, 'There is no data set "pets"');
+  });
+});
