@@ -14,7 +14,7 @@ import { benchStudy } from "../tests/bench/study.ts";
 import { benchTune } from "../tests/bench/tune.ts";
 import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
 import type { LoadQwen2VlOptions } from "../pipeline/load.ts";
-import { gpuFlags, type Invocation, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import { gpuFlags, type Invocation, numberFlag, openGpu, runCommand, textFlag, wholeFlag } from "./command.ts";
 import { Progress } from "./progress.ts";
 
 const BENCHES = { step: benchSteps, load: benchLoad, products: benchProducts };
@@ -70,7 +70,7 @@ await runCommand({
     await BENCHES[name as keyof typeof BENCHES](gpu, {
       model: textFlag(invocation, "model") ?? "demo/model",
       data: textFlag(invocation, "data") ?? "demo/emoset",
-      steps: numberFlag(invocation, "steps") ?? 60,
+      steps: wholeFlag(invocation, "steps", 1) ?? 60,
       profile: invocation.flags.profile === true,
       weights: weightsFlag(invocation),
     });
@@ -83,18 +83,26 @@ function weightsFlag(invocation: Invocation): LoadQwen2VlOptions["weights"] {
   throw new MaspError(`--weights is "${type}", expected auto, ${WEIGHT_TYPES.join(", ")}`);
 }
 
-async function make(invocation: Invocation, dir: string | undefined): Promise<void> {
+function sizeFlag(invocation: Invocation): ModelSize | undefined {
   const size = textFlag(invocation, "size");
-  if (!dir || (size !== "2b" && size !== "7b")) {
+  if (size === undefined || size === "2b" || size === "7b") return size;
+  throw new MaspError(`--size is "${size}"; expected 2b or 7b`);
+}
+
+async function make(invocation: Invocation, dir: string | undefined): Promise<void> {
+  const size = sizeFlag(invocation);
+  if (!dir || !size) {
     throw new MaspError("Name a size and a folder: deno task bench make-checkpoint --size 2b|7b [--layers N] [--vision-layers N] OUT");
   }
-  const layers = { layers: numberFlag(invocation, "layers"), visionLayers: numberFlag(invocation, "vision-layers") };
+  const layers = { layers: wholeFlag(invocation, "layers", 1), visionLayers: wholeFlag(invocation, "vision-layers", 1) };
+  const shardGib = numberFlag(invocation, "shard-gib") ?? 4;
+  if (shardGib <= 0) throw new MaspError(`--shard-gib is ${shardGib}; expected a number above 0`);
   const begin = performance.now();
   let progress: Progress | undefined;
   const bytes = await makeCheckpoint(dir, {
-    config: publishedConfig(size as ModelSize, layers),
-    seed: numberFlag(invocation, "seed"),
-    shardBytes: (numberFlag(invocation, "shard-gib") ?? 4) * 2 ** 30,
+    config: publishedConfig(size, layers),
+    seed: wholeFlag(invocation, "seed", 0),
+    shardBytes: shardGib * 2 ** 30,
     onProgress: (done, total) => (progress ??= new Progress("MiB", Math.ceil(total / 2 ** 20))).update(Math.floor(done / 2 ** 20)),
   }).finally(() => progress?.[Symbol.dispose]());
   const seconds = (performance.now() - begin) / 1000;
@@ -107,7 +115,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
       "Name a checkpoint folder: deno task bench 7b CHECKPOINT (deno task bench make-checkpoint makes one of random weights)",
     );
   }
-  const count = (flag: string, otherwise: number) => numberFlag(invocation, flag) ?? otherwise;
+  const count = (flag: string, otherwise: number) => wholeFlag(invocation, flag, 1) ?? otherwise;
   const { failures } = await bench7b({
     checkpoint,
     open: () => openGpu(gpuFlags(invocation)),
@@ -128,7 +136,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
 }
 
 async function tune(invocation: Invocation, checkpoint?: string): Promise<void> {
-  const size = textFlag(invocation, "size") as ModelSize | undefined;
+  const size = sizeFlag(invocation);
   const name = checkpoint ?? size ?? "demo/model";
   const weights = textFlag(invocation, "weights") ?? "bf16";
   if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
@@ -137,7 +145,7 @@ async function tune(invocation: Invocation, checkpoint?: string): Promise<void> 
     config: parseConfig(size && !checkpoint ? publishedConfig(size) : await readJson(join(name, "config.json")), { name }),
     dtype: weights,
     rows: numbers(invocation, "rows") ?? [48, 192, 384, 768, 1024, 1536],
-    repeats: numberFlag(invocation, "repeats") ?? 7,
+    repeats: wholeFlag(invocation, "repeats", 1) ?? 7,
   });
 }
 

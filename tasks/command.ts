@@ -141,6 +141,13 @@ export function numberFlag(invocation: Invocation, name: string): number | undef
   return value;
 }
 
+/** A flag's whole number. @param least the smallest that is right; @throws {MaspError} when it is none */
+export function wholeFlag(invocation: Invocation, name: string, least: number): number | undefined {
+  const value = numberFlag(invocation, name);
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return value;
+  throw new MaspError(`--${name} is ${value}; expected a whole number of at least ${least}`);
+}
+
 /** Which GPU, and how it computes. */
 export interface GpuChoice {
   /** `native` (Deno's own WebGPU, the default) or `dawn`. */

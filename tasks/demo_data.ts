@@ -3,7 +3,7 @@ import { loadCues } from "../pipeline/demo_data/cues.ts";
 import { makeDemoData } from "../pipeline/demo_data/make_demo_data.ts";
 import { loadSprites } from "../pipeline/demo_data/sprites.ts";
 import { MaspError } from "../pipeline/errors.ts";
-import { interruptSignal, numberFlag, runCommand } from "./command.ts";
+import { interruptSignal, runCommand, wholeFlag } from "./command.ts";
 import { Progress } from "./progress.ts";
 
 await runCommand({
@@ -19,12 +19,10 @@ await runCommand({
 }, async (invocation) => {
   const [dir, ...more] = invocation.args;
   if (!dir || more.length) throw new MaspError("Name one folder to make: deno task demo-data data/demo");
-  const count = (name: string, otherwise: number) => {
-    const value = numberFlag(invocation, name) ?? otherwise;
-    if (!Number.isSafeInteger(value) || value < 0) throw new MaspError(`--${name} is ${value}; expected a whole number from 0 on`);
-    return value;
-  };
-  const options = { seed: count("seed", 2024), train: count("train", 32), test: count("test", 16), signal: interruptSignal() };
+  const count = (name: string, otherwise: number) => wholeFlag(invocation, name, 0) ?? otherwise;
+  const [seed, train, test] = [count("seed", 2024), count("train", 32), count("test", 16)];
+  if (train + test === 0) throw new MaspError("--train and --test are both 0: there is nothing to draw; give one of them");
+  const options = { seed, train, test, signal: interruptSignal() };
   const cues = await loadCues("demo/recipe/cues.json");
   using progress = new Progress("pictures", cues.emotions.length * (options.train + options.test));
   for await (const { done } of makeDemoData(dir, { ...options, cues, artwork: await loadSprites("demo/sprites") })) progress.update(done);

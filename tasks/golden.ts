@@ -16,6 +16,10 @@ await runCommand({
 }, async (invocation) => {
   const weights = textFlag(invocation, "weights") ?? "f32";
   if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
+  const [dir = BUILT_IN, ...more] = invocation.args;
+  if (more.length) {
+    throw new MaspError(`deno task golden takes one folder, but ${more.map((arg) => `"${arg}"`).join(", ")} follows; run it once for each`);
+  }
   await using gpu = await openGpu(gpuFlags(invocation));
   if (takesHalf(gpu, { dtype: weights })) {
     console.log("Products with these weights round their factors to f16 (--precision f32 turns that off).");
@@ -23,8 +27,10 @@ await runCommand({
   const begin = performance.now();
   let passed = 0;
   let failed = 0;
-  console.log(`${"case".padEnd(13)} ${"values".padEnd(16)} ${"count".padStart(5)} ${"error".padStart(9)} ${"allowed".padStart(9)}`);
-  for await (const row of checkGolden(gpu, invocation.args[0] ?? BUILT_IN, { weights })) {
+  for await (const row of checkGolden(gpu, dir, { weights })) {
+    if (passed + failed === 0) {
+      console.log(`${"case".padEnd(13)} ${"values".padEnd(16)} ${"count".padStart(5)} ${"error".padStart(9)} ${"allowed".padStart(9)}`);
+    }
     const error = row.tolerance === 0 ? `${row.error} differ` : row.error.toExponential(1);
     const allowed = row.tolerance === 0 ? "equal" : row.tolerance.toExponential(0);
     const verdict = row.passed ? "passed" : `FAILED (${row.worst})`;

@@ -25,7 +25,9 @@ await runCommand({
   settings: "eval",
 }, async (invocation) => {
   const { args, flags } = invocation;
-  if (args.length === 0) throw new MaspError("Which picture? deno task predict PICTURE…");
+  if (args.length === 0) {
+    throw new MaspError("Which picture? Name one or several files: deno task predict PICTURE… (deno task predict --help tells more)");
+  }
   for (const image of args) if (!await exists(image, { isFile: true })) throw new MaspError(`There is no picture "${image}".`);
   const settings = await loadSettings(textFlag(invocation, "config") ?? "config/eval.yaml", {
     stage: "eval",
