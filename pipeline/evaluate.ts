@@ -75,7 +75,7 @@ export interface EvaluateOptions extends EvaluationOptions {
  */
 export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promise<Evaluation> {
   const { examples, prompts, categories, seed = 0, batch = DEFAULT_BATCH, onPrediction, signal } = options;
-  await using session = openSession(model, { ...options, batch });
+  await using session = openSession(model, { ...options, batch: Math.min(batch, Math.max(1, examples.length)) });
   const questions = emotionSamples(examples, { prompts, categories, seed, mode: "test" });
   using progress = await openProgress(model, { ...options, batch }, questions);
   const predictions = [...progress?.earlier ?? []];

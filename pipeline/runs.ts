@@ -8,7 +8,7 @@ import type { CommonSettings, EvalSettings, LaterSettings, Stage1Settings, Stage
 import type { Gpu } from "../kernels/gpu.ts";
 import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
 import { type Example, loadExamples, type Split } from "./data/examples.ts";
-import { loadPrompts } from "./data/prompts.ts";
+import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
 import { setAsideEarlierRun } from "./earlier_run.ts";
 import { FeatureStore } from "./encode.ts";
 import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
@@ -57,10 +57,10 @@ export async function runStage1(
   settings: Stage1Settings,
   options: RunHooks & { resume?: boolean } = {},
 ): Promise<TrainingOutcome> {
+  const prompts = await promptsOf(settings, settings.views);
   const { examples, skipped } = await picturesOf(settings, { split: "train", hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
-  const prompts = await loadPrompts(settings.promptsPath);
   const { views, viewTokens, offloadViews } = settings;
   using aspects = createAspects(model, { views, tokens: viewTokens, seed: settings.seed, offload: offloadViews });
   const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
@@ -78,12 +78,12 @@ export async function runStage2(
   options: RunHooks & { resume?: boolean; plain?: boolean } = {},
 ): Promise<TrainingOutcome> {
   await requireTrained(settings, options);
+  const prompts = await promptsOf(settings, ["emotion"]);
   const { examples, skipped } = await picturesOf(settings, { split: "train", labels: settings, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
   const aspects = options.plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
-  const prompts = await loadPrompts(settings.promptsPath);
   const categories = settings.categories;
   using prompt = createSoftPrompt(model, { count: settings.promptTokens, layout: settings.layout });
   const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
@@ -129,13 +129,13 @@ export interface RunEvaluationOptions extends RunHooks {
 export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
   const { baseline = false, plain = false, details = false, onPrediction, onPicture, signal } = options;
   await requireTrained(settings, options);
+  const prompts = await promptsOf(settings, ["emotion", ...(details && !baseline && !plain ? settings.views : [])]);
   const { examples, skipped } = await picturesOf(settings, { split: "test", labels: settings, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
   const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
-  const prompts = await loadPrompts(settings.promptsPath);
   const categories = settings.categories;
   const begin = performance.now();
   const { seed, maxNewTokens, batch } = settings;
@@ -194,6 +194,13 @@ export async function runEncode(
   }
   await store.flush(); // throws when features could not be written
   return { ...store.counters, skipped };
+}
+
+/** The questions, looked at before anything large is loaded. */
+async function promptsOf(settings: CommonSettings, asked: readonly string[]): Promise<Prompts> {
+  const prompts = await loadPrompts(settings.promptsPath);
+  for (const name of asked) questionsOf(prompts, name);
+  return prompts;
 }
 
 async function picturesOf(

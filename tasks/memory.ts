@@ -21,7 +21,12 @@ export async function withMemoryAdvice<T>(gpu: Gpu, settings: RunSettings, run: 
   try {
     return await run();
   } catch (error) {
-    if (!(error instanceof GpuError && /memory/i.test(error.message))) throw error;
+    if (!(error instanceof GpuError)) throw error;
+    const { batch = 1 } = settings;
+    if (batch > 1 && /needs a buffer/.test(error.message)) {
+      throw new MaspError(`${error.message}\nGive a smaller batch, such as --batch ${Math.ceil(batch / 2)}.`, { cause: error });
+    }
+    if (!/memory/i.test(error.message)) throw error;
     throw new MaspError(`${error.message}\n${savingLines(await memorySavings(gpu, settings, { dir }))}`, { cause: error });
   }
 }

@@ -36,8 +36,11 @@ async function readPromptsFile(path: string): Promise<Record<string, unknown>> {
   try {
     return await readJson(path);
   } catch (error) {
-    if (!(error instanceof MaspError && error.cause instanceof Deno.errors.NotFound)) throw error;
-    throw new MaspError(`Prompts file "${path}" is missing; correct prompt_json_path, or use config/prompts.json`, { cause: error.cause });
+    if (!(error instanceof MaspError)) throw error;
+    const { cause } = error;
+    if (!(cause instanceof Error) || cause instanceof SyntaxError) throw error; // its content is wrong
+    const reason = cause instanceof Deno.errors.NotFound ? "is missing" : `cannot be read (${cause.message})`;
+    throw new MaspError(`Prompts file "${path}" ${reason}; correct prompt_json_path, or use config/prompts.json`, { cause });
   }
 }
 

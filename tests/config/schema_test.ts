@@ -287,6 +287,7 @@ Deno.test("loadSettings: files that are missing, no YAML, or without the section
   assertStringIncludes(await faults("- 1", "stage1"), "the file holds [1], expected the sections");
   assertStringIncludes(await faults("", "stage1"), "section stage1 is missing; the file has none");
   assertStringIncludes(await faults(EVAL, "stage1"), "section stage1 is missing; the file has stage2");
+  assertStringIncludes(await faults("common: {model_name: &a [*a]}\nstage1: {}", "stage1"), "model_name is a value that contains itself");
   assertStringIncludes(await faults("stage1: 3", "stage1"), "stage1 is 3, expected settings");
 });
 

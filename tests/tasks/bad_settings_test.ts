@@ -49,6 +49,19 @@ Deno.test("bad settings: every fault of a file in one message", async () => {
   });
 });
 
+Deno.test("bad settings: questions that are missing are told before anything is loaded; a batch beyond the pictures is no fault", async () => {
+  await using place = await workplace();
+  const quick = (message: string) => assert(!message.includes("loading"), message);
+  quick(await place.fails("stage1", ["--view-names", "scene,nonsense"], { says: [/no questions for "nonsense", only for .*scene/] }));
+  const { stdout } = await place.run("stage1", ["--view-names", "scene,nonsense"]);
+  quick(stdout);
+  await place.fails("eval", ["--prompt-json-path", place.file("emoset")], {
+    says: [/^Prompts file ".*emoset" cannot be read .*prompt_json_path/],
+  });
+  const many = await place.run("eval", ["--baseline", "--batch", "1000000", "--output-dir", place.file("elsewhere")]);
+  assertEquals(many.code, 0, many.stderr);
+});
+
 Deno.test("bad settings: help is no fault", async () => {
   const { code, stdout, stderr } = await runTask("eval", ["--help"]);
   assertEquals([code, stderr], [0, ""]);
