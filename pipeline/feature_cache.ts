@@ -1,5 +1,6 @@
 /** Visual features on the disk, a file per picture. Letters: N visual tokens of a picture, D hidden. */
 import { join } from "@std/path";
+import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
 import { openSafetensors, writeSafetensors } from "./checkpoint/safetensors.ts";
 import { MaspError } from "./errors.ts";
 
@@ -104,9 +105,25 @@ export class FeatureCache {
       return;
     }
     const { dir, onWarning } = this.#options;
-    const reason = error.cause instanceof Error ? error.cause.message : error.message;
-    const message = `Cannot write the feature cache "${dir}": ${reason}; choose another folder with --feature-cache, or leave it out`;
-    this.#failure = new MaspError(message, { cause: error });
-    onWarning?.(`${message}. The run goes on without it.`);
+    this.#failure = cannotWrite(dir, error);
+    onWarning?.(`${this.#failure.message}. The run goes on without it.`);
   }
+}
+
+/** Whether files can be written to a feature cache, before much work is done for it. @throws {MaspError} when not */
+export async function requireWritable(dir: string): Promise<void> {
+  const path = join(dir, `.writable-${crypto.randomUUID().slice(0, 8)}`);
+  try {
+    await writeFileAtomic(path, "");
+    await Deno.remove(path);
+  } catch (error) {
+    throw cannotWrite(dir, error as Error);
+  }
+}
+
+function cannotWrite(dir: string, error: Error): MaspError {
+  const reason = error.cause instanceof Error ? error.cause.message : error.message;
+  return new MaspError(`Cannot write the feature cache "${dir}": ${reason}; choose another folder with --feature-cache, or leave it out`, {
+    cause: error,
+  });
 }

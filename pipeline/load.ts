@@ -6,7 +6,7 @@ import { isQuantized, type WeightType } from "../kernels/linear/weight_types.ts"
 import { type ModelFolder, openModelFolder } from "./checkpoint/model_folder.ts";
 import { readAhead } from "./checkpoint/read_ahead.ts";
 import { MaspError } from "./errors.ts";
-import { parseConfig } from "./qwen2_vl/config.ts";
+import { parseConfig, type VisionConfig } from "./qwen2_vl/config.ts";
 import { createNetwork, type Network } from "./qwen2_vl/network.ts";
 import { loadPictureProcessor, type PictureProcessor } from "./qwen2_vl/preprocess/preprocess.ts";
 import { matrixType } from "./qwen2_vl/quantize.ts";
@@ -71,6 +71,7 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
   const generation = await readOptionalJson(join(dir, "generation_config.json"));
   const config = parseConfig(folder.config, { generation, name: dir });
   const [tokenizer, chatTemplate, processor] = await Promise.all([loadTokenizer(dir), loadChatTemplate(dir), loadPictureProcessor(dir)]);
+  checkPatches(dir, { processor, vision: config.vision });
   const expected = expectedTensors(config);
   const unusedTensors = folder.checkTensors(expected);
   checkTypes(folder, expected);
@@ -120,6 +121,25 @@ function sourceOf(folder: ModelFolder, { sizesOnly }: LoadQwen2VlOptions): Tenso
         }),
       ),
   };
+}
+
+/** @throws {MaspError} when pictures would be cut into other patches than the vision tower takes */
+function checkPatches(dir: string, { processor, vision }: { processor: PictureProcessor; vision: VisionConfig }): void {
+  const { patchSize, mergeSize, temporalPatchSize } = processor.config;
+  const pairs = [
+    ["patch_size", patchSize, vision.patch],
+    ["merge_size", mergeSize, vision.merge],
+    ["temporal_patch_size", temporalPatchSize, vision.temporalPatch],
+  ] as const;
+  const wrong = pairs.filter(([, here, there]) => here !== there).map(([key, here, there]) =>
+    `${key} is ${here}, config.json has ${there}`
+  );
+  if (wrong.length === 0) return;
+  throw new MaspError(
+    `Cannot load "${dir}": preprocessor_config.json is not of the same model as config.json (${
+      wrong.join("; ")
+    }); download or copy the checkpoint again`,
+  );
 }
 
 /** @throws {MaspError} naming every tensor whose numbers are no floats of 16 or 32 bits */

@@ -11,6 +11,7 @@ import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
 import { setAsideEarlierRun } from "./earlier_run.ts";
 import { FeatureStore } from "./encode.ts";
+import { requireWritable } from "./feature_cache.ts";
 import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
@@ -182,6 +183,7 @@ export async function runEncode(
   settings: CommonSettings,
   options: RunHooks & { split: Split },
 ): Promise<{ encoded: number; fromDisk: number; skipped: SkippedPicture[] }> {
+  if (settings.featureCache) await requireWritable(settings.featureCache);
   const { examples, skipped } = await picturesOf(settings, { split: options.split, hooks: options });
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);
@@ -270,6 +272,7 @@ async function followTraining(
       const keepThrough = options.resume ? step - 1 : undefined;
       log = resources.use(await openMetricsLog(join(settings.outputDir, "metrics.jsonl"), { keepThrough }));
       if (step > 0) options.onNotice?.(`Going on from the checkpoint of step ${step} of ${totalSteps}.`);
+      else if (options.resume) options.onNotice?.(`There is no checkpoint in ${checkpointDir} to go on from: starting at the beginning.`);
     },
   };
   for await (const step of start(training)) {

@@ -85,7 +85,7 @@ async function findExamples(root: string, options: LoadExamplesOptions): Promise
   const content = await listFolder(root);
   if (!content) throw new MaspError(`Cannot find data set "${root}": there is no such folder; expected ${expectedIn(root, split)}`);
   const known = (name?: string): Categories | undefined => {
-    if (options.categories) return { dataname: name ?? "the settings", names: options.categories };
+    if (options.categories) return { dataname: "the settings (categories)", names: options.categories };
     return name === undefined ? undefined : { dataname: name, names: categoriesOf(name) };
   };
   const categories = known(dataname);

@@ -68,7 +68,8 @@ export function createNetwork(gpu: Gpu, parts: { config: Qwen2VlConfig; weights:
 export function expectPositions({ maxPositions }: Network, count: number): void {
   if (count <= maxPositions) return;
   throw new MaspError(
-    `A sequence takes ${count} positions; this model has ${maxPositions} (max_position_embeddings). Use smaller pictures (max_pixels), or shorter texts.`,
+    `A sequence takes ${count} positions; this model has ${maxPositions} (max_position_embeddings). Use smaller pictures (max_pixels), shorter texts, or ` +
+      "fewer tokens of views, prompt or answer (num_view_tokens, num_special_tokens_in_prefix, eval_max_new_tokens).",
   );
 }
 

@@ -268,6 +268,7 @@ Deno.test("loadSettings: values out of range", async () => {
     ["gradient_checkpointing: maybe", 'gradient_checkpointing is "maybe", expected true or false'],
     ["VIEW_NAMES: []", "expected at least one name"],
     ["VIEW_NAMES: [3]", "expected a name"],
+    ["output_path: out/aspect.xyz", 'output_path is "out/aspect.xyz", expected a file that ends in .safetensors, .pth or .pt'],
     ["gpu: cuda", "expected one of native, dawn"],
     ["weights: int2", "expected one of auto, f32, bf16, f16, int8, int4"],
     ["save_strategy: best", "expected one of no, steps, epoch"],

@@ -34,6 +34,13 @@ Deno.test("check takes all stages from one settings file, and names what is miss
   assertMatch(lacking.stdout, /missing stage1 pictures: .*nowhere/);
 });
 
+Deno.test("--resume where there is no checkpoint says that it starts at the beginning", async () => {
+  await using place = await workplace();
+  const { code, stdout } = await place.run("stage1", ["--resume", "--max-steps", "1", "--output-dir", place.file("new")]);
+  assertEquals(code, 0);
+  assertMatch(stdout, /There is no checkpoint in .*new\/checkpoints to go on from: starting at the beginning\./);
+});
+
 Deno.test("check takes flags of any stage, and counts a fault that stages share once", async () => {
   await using place = await workplace();
   const flags = [

@@ -233,7 +233,7 @@ Deno.test("loadExamples: categories of one's own", async () => {
     const labels = async (categories: string[]) =>
       (await loadExamples(root, { split: "test", dataname: "pets", categories })).map(({ label }) => label);
     assertEquals(await labels(["dog", "cat"]), ["cat", "dog"]);
-    await assertRejects(() => labels(["cat", "bird"]), MaspError, 'outside the categories of pets: "dog"');
+    await assertRejects(() => labels(["cat", "bird"]), MaspError, 'outside the categories of the settings (categories): "dog"');
     await assertRejects(() => loadExamples(root, { split: "test", dataname: "pets" }), MaspError, 'There is no data set "pets"');
   });
 });

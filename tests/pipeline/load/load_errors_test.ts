@@ -108,3 +108,9 @@ deviceTest("load errors: too little GPU memory; what was loaded is freed", async
     assertEquals(small.counters.bytes, 0, `${100 * part} % of the memory`);
   }
 });
+
+deviceTest("load errors: patches of another size than the vision tower's", async (gpu) => {
+  const message = await messageOf(gpu, {}, (dir) => Deno.writeTextFileSync(dir.file("preprocessor_config.json"), '{"patch_size": 16}'));
+  assertMatch(message, /preprocessor_config\.json is not of the same model as config\.json \(patch_size is 16, config\.json has 14/);
+  assertMatch(message, NEXT);
+});
