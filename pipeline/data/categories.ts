@@ -31,14 +31,20 @@ const ALIASES: Readonly<Record<string, string>> = { emoset118k: "EmoSet" };
  * `categories` instead.
  */
 export function categoriesOf(dataname: string): readonly string[] {
-  const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
-  const name = plain(dataname);
-  const known = DATASETS.find((known) => plain(known) === name) ?? (Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined);
-  if (known !== undefined) return BY_NAME[known];
+  const known = knownCategories(dataname);
+  if (known) return known;
   throw new MaspError(
     `There is no data set "${dataname}" (dataname)${didYouMean(dataname, DATASETS) || "."} Known are ${DATASETS.join(", ")}; ` +
       `for other data, list its labels in the setting categories (--categories cat,dog)`,
   );
+}
+
+/** Like {@linkcode categoriesOf}, but nothing for an unknown name. */
+export function knownCategories(dataname: string): readonly string[] | undefined {
+  const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+  const name = plain(dataname);
+  const known = DATASETS.find((known) => plain(known) === name) ?? (Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined);
+  return known === undefined ? undefined : BY_NAME[known];
 }
 
 /** Which categories are positive and which negative. `surprise` is neither: pictures with that label do not count there. */

@@ -3,7 +3,7 @@ import { MaspError } from "../errors.ts";
 import { abstractExamples } from "./abstract.ts";
 import { readAnnotation } from "./annotation.ts";
 import { artPhotoExamples } from "./art_photo.ts";
-import { categoriesOf, DATASETS } from "./categories.ts";
+import { categoriesOf, DATASETS, knownCategories } from "./categories.ts";
 import { emotion6Examples } from "./emotion6.ts";
 import type { Example, Split } from "./example.ts";
 import { listFolder } from "./folders.ts";
@@ -85,8 +85,10 @@ async function findExamples(root: string, options: LoadExamplesOptions): Promise
   const content = await listFolder(root);
   if (!content) throw new MaspError(`Cannot find data set "${root}": there is no such folder; expected ${expectedIn(root, split)}`);
   const known = (name?: string): Categories | undefined => {
-    if (options.categories) return { dataname: "the settings (categories)", names: options.categories };
-    return name === undefined ? undefined : { dataname: name, names: categoriesOf(name) };
+    const { categories: own } = options;
+    if (!own) return name === undefined ? undefined : { dataname: name, names: categoriesOf(name) };
+    const isDataset = name !== undefined && knownCategories(name)?.join() === own.join();
+    return { dataname: isDataset ? name : "the settings (categories)", names: own };
   };
   const categories = known(dataname);
   const ready = await (content.folders.includes(split) ? labelFolderExamples(root, split) : splitFileExamples(root, split));

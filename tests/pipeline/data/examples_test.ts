@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { basename, join, relative } from "@std/path";
 import { abstractExamples } from "../../../pipeline/data/abstract.ts";
+import { categoriesOf } from "../../../pipeline/data/categories.ts";
 import { emotion6Examples } from "../../../pipeline/data/emotion6.ts";
 import { loadExamples } from "../../../pipeline/data/examples.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
@@ -233,6 +234,8 @@ Deno.test("loadExamples: categories of one's own", async () => {
     const labels = async (categories: string[]) =>
       (await loadExamples(root, { split: "test", dataname: "pets", categories })).map(({ label }) => label);
     assertEquals(await labels(["dog", "cat"]), ["cat", "dog"]);
+    const known = { split: "test", dataname: "FI", categories: [...categoriesOf("FI")] } as const;
+    await assertRejects(() => loadExamples(root, known), MaspError, "outside the categories of FI:");
     await assertRejects(() => labels(["cat", "bird"]), MaspError, 'outside the categories of the settings (categories): "dog"');
     await assertRejects(() => loadExamples(root, { split: "test", dataname: "pets" }), MaspError, 'There is no data set "pets"');
   });
