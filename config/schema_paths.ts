@@ -37,7 +37,10 @@ export async function resolvePaths(stage: Stage, { file, flags, values }: PathSo
   if (!flags.prompt_json_path) note(await resolvePrompts(values));
   if (values.feature_cache === undefined && await exists(FEATURE_CACHE, { isDirectory: true })) {
     values.feature_cache = FEATURE_CACHE;
-    note(`Visual features are kept in "${FEATURE_CACHE}", which deno task encode made (feature_cache: ${NO_CACHE} does without).`);
+    note(
+      `Visual features are kept in "${FEATURE_CACHE}", which deno task encode made; those not there yet are added (feature_cache: ${NO_CACHE} ` +
+        "does without).",
+    );
   }
   return notices;
 }

@@ -4,7 +4,7 @@
  */
 import type { Tensor } from "../kernels/tensor.ts";
 import { decodeForModel, readPictureFile } from "./data/read_picture.ts";
-import { FeatureCache, type Grid, type StoredFeatures } from "./feature_cache.ts";
+import { FeatureCache, type StoredFeatures } from "./feature_cache.ts";
 import type { Qwen2Vl } from "./load.ts";
 import { PictureQueue } from "./qwen2_vl/preprocess/picture_queue.ts";
 import type { ProcessedPicture } from "./qwen2_vl/preprocess/preprocess.ts";
@@ -26,7 +26,7 @@ export interface VisualFeatures {
   /** (N, D) */
   readonly tensor: Tensor;
   /** Frames, rows and columns of the N merged tokens. */
-  readonly grid: Grid;
+  readonly grid: readonly [number, number, number];
 }
 
 interface Prepared {
@@ -55,11 +55,13 @@ export class FeatureStore implements AsyncDisposable {
   readonly #prepared = new Map<string, Promise<Prepared>>();
   readonly #queue: PictureQueue;
   readonly #cache?: FeatureCache;
-  /** Features that calls of `getAll` have given which may still be in use. */
-  readonly #given = new Set<VisualFeatures>();
+  /** When the call of `getAll` that gave features ended; those that gave them before any call that is under way began are left out. */
+  readonly #given = new Map<VisualFeatures, number>();
+  /** When the calls that are under way began. */
+  readonly #begun = new Set<number>();
   #bytes = 0;
-  /** Calls of `getAll` that have not ended. */
-  #calls = 0;
+  /** Counts the beginnings and ends of calls. */
+  #clock = 0;
   #latest: Promise<unknown> = Promise.resolve();
 
   /** An empty store of features that the model's vision tower makes. */
@@ -93,14 +95,15 @@ export class FeatureStore implements AsyncDisposable {
 
   /**
    * Features of pictures, in their order; those that are not there yet go through the vision tower together. The tensors stay valid for what
-   * is submitted before the next call; those of calls that overlap, until a call that begins after the last of them has ended.
+   * is submitted before the next call. Calls may overlap: the tensors of one stay valid until a call ends that began after it ended.
    *
    * @throws {MaspError} when a picture cannot be read, decoded or seen by the model
    */
   async getAll(images: readonly string[]): Promise<VisualFeatures[]> {
-    if (this.#calls++ === 0) this.#given.clear();
+    const began = ++this.#clock;
+    this.#begun.add(began);
     this.prefetch(...images);
-    const result = this.#latest.then(() => this.#getAll(images)).finally(() => this.#calls--); // one call after the other
+    const result = this.#latest.then(() => this.#getAll(images, began)).finally(() => this.#begun.delete(began)); // one call after the other
     this.#latest = result.catch(() => {});
     return await result;
   }
@@ -123,7 +126,7 @@ export class FeatureStore implements AsyncDisposable {
     this.#features.clear();
   }
 
-  async #getAll(images: readonly string[]): Promise<VisualFeatures[]> {
+  async #getAll(images: readonly string[], began: number): Promise<VisualFeatures[]> {
     this.prefetch(...images); // again: a call in between may have thrown some out
     const prepared = new Map<string, Prepared>();
     for (const image of new Set(images)) {
@@ -140,8 +143,9 @@ export class FeatureStore implements AsyncDisposable {
       this.#features.set(image, features);
     }
     const wanted = images.map((image) => this.#features.get(image)!);
-    for (const features of wanted) this.#given.add(features);
-    this.#evict();
+    const ended = ++this.#clock;
+    for (const features of wanted) this.#given.set(features, ended);
+    this.#evict(began);
     return wanted;
   }
 
@@ -173,11 +177,14 @@ export class FeatureStore implements AsyncDisposable {
     });
   }
 
-  #evict(): void {
+  /** Makes room, but keeps what was given since `began`. */
+  #evict(began: number): void {
+    const oldest = Math.min(...this.#begun);
+    for (const [features, ended] of this.#given) if (ended < oldest) this.#given.delete(features);
     const limit = this.#options.gpuBytes ?? 512 * 2 ** 20;
     for (const [image, features] of this.#features) {
       if (this.#bytes <= limit) return;
-      if (this.#given.has(features)) continue;
+      if ((this.#given.get(features) ?? 0) > began) continue;
       this.#features.delete(image);
       this.#bytes -= features.tensor.bytes;
       this.#model.gpu.destroy(features.tensor);

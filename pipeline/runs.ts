@@ -15,6 +15,7 @@ import { requireWritable } from "./feature_cache.ts";
 import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
+import { bytesText } from "./memory_advice.ts";
 import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
 import { openMetricsLog } from "./report/metrics_log.ts";
 import { evaluationPaths, type EvaluationReportPaths, filePrefix, writeEvaluationReport } from "./report/report_files.ts";
@@ -191,7 +192,11 @@ export async function runEncode(
   const images = examples.map(({ image }) => image);
   for (let i = 0; i < images.length && !options.signal?.aborted && !store.failure; i += batch) {
     store.prefetch(...images.slice(i, i + 2 * batch));
-    await store.getAll(images.slice(i, i + batch));
+    const features = await store.getAll(images.slice(i, i + batch));
+    if (i === 0) { // the first pictures stand for all
+      const bytes = images.length / features.length * features.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+      options.onNotice?.(`The features of all ${images.length} pictures take about ${bytesText(bytes)} on the disk.`);
+    }
     options.onPicture?.(Math.min(i + batch, images.length), images.length);
   }
   await store.flush(); // throws when features could not be written

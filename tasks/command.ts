@@ -79,6 +79,11 @@ function parse(command: Command, args: string[]): Invocation | undefined {
     const nearest = nearestName(name, [...listed]);
     if (nearest !== undefined && names.includes(nearest)) throw new MaspError(`--${name} is no known flag; did you mean --${nearest}?`);
   }
+  for (const [, name, value] of args.flatMap((arg) => [/^--([^=]+)=(.*)$/s.exec(arg) ?? []])) {
+    if (name !== undefined && names.includes(name) && !flags[name].value && !/^(true|false)$/.test(value)) {
+      throw new MaspError(`--${name} is a switch, which takes no value, but "${value}" was given: write --${name}, or leave it out`);
+    }
+  }
   const parsed = parseArgs(args, {
     boolean: [...names.filter((name) => !flags[name].value), ...settings?.boolean ?? []],
     string: [...names.filter((name) => flags[name].value), ...settings?.string ?? [], ...unlisted, "_"],

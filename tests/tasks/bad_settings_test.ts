@@ -15,6 +15,7 @@ Deno.test("bad settings: an unknown flag, a misspelt setting, values of a wrong 
     ["stage2", ["--optim", "sgd"], [/--optim is "sgd", expected one of adamw, /]],
     ["eval", ["--gpu", "cuda"], [/--gpu is "cuda"; expected native or dawn|--gpu is "cuda", expected one of native, dawn/]],
     ["eval", ["--plain", "--baseline"], [/^--baseline and --plain exclude each other/]],
+    ["eval", ["--plain=x"], [/^--plain is a switch, which takes no value, but "x" was given/]],
     ["eval", ["--foo", "1"], [/--foo is no known flag; --help and config\/schema_settings\.ts name those there are/]],
     ["eval", ["--dataname", "EmoSett"], [/There is no data set "EmoSett" \(dataname\); did you mean EmoSet\?/]],
     ["serve", ["--port", "99999"], [/--port is 99999; expected a whole number up to 65535/]],

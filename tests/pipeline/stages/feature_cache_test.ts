@@ -1,6 +1,7 @@
 /** Features on the disk: what tells them apart, faults of the disk, and calls at the same time. */
 import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
+import sharp from "sharp";
 import { requestGpu } from "../../../kernels/gpu.ts";
 import { FeatureStore } from "../../../pipeline/encode.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
@@ -54,6 +55,16 @@ modelTest("features: an error of the run is not hidden by one of the disk", asyn
     throw new MaspError("the run's own error");
   };
   assertEquals((await assertRejects(run, MaspError)).message, "the run's own error");
+});
+
+modelTest("features: a picture that is too narrow is named with its size, small or large enough for a worker", async (model) => {
+  using dir = temporaryFolder();
+  await using store = new FeatureStore(model);
+  for (const [width, height] of [[2000, 2], [300_000, 4]]) {
+    const path = dir.file(`${width}.png`);
+    await sharp({ create: { width, height, channels: 3, background: "#808080" } }).png().toFile(path);
+    await assertRejects(() => store.get(path), MaspError, `Picture "${path}" of ${width}×${height} pixels is too narrow`);
+  }
 });
 
 modelTest("features: a damaged file is encoded again", async (model) => {
