@@ -99,17 +99,17 @@ function readPrefix(path: string): SoftPromptParameters {
     throw fault(path, `prefix has shape ${showShape(prefix.shape)}, expected (tokens, hidden size)`);
   }
   const { tokens, tuning } = file.metadata;
-  return { rows: floats(path, "prefix", prefix), count, hidden, tokens: tokenTexts(tokens, count), tuning: tuningOf(tuning) };
+  return { rows: floats(path, "prefix", prefix), count, hidden, tokens: tokenTexts(tokens, count), ...tuningOf(tuning) };
 }
 
 /** What this program wrote into the metadata. */
-function tuningOf(metadata: string | undefined): PromptTuning | undefined {
+function tuningOf(metadata: string | undefined): { tuning?: PromptTuning } {
   try {
     const { layout, views } = JSON.parse(metadata ?? "{}");
-    if (typeof layout !== "string" || !Array.isArray(views) || !views.every((view) => typeof view === "string")) return undefined;
-    return { layout, views };
+    const known = typeof layout === "string" && Array.isArray(views) && views.every((view) => typeof view === "string");
+    return known ? { tuning: { layout, views } } : {};
   } catch {
-    return undefined; // another program's
+    return {}; // another program's
   }
 }
 
