@@ -3,7 +3,7 @@ import { loadSettings } from "../config/schema.ts";
 import { FEATURE_CACHE, NO_CACHE } from "../config/schema_defaults.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { runEncode } from "../pipeline/runs.ts";
-import { INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
+import { interruptedStatus, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 
 const STAGES = {
@@ -36,7 +36,7 @@ await runCommand({
   for (const { reason } of skipped) console.log(`left out: ${reason}`);
   if (hooks.signal?.aborted) {
     console.log("Stopped; the features so far are kept, and the same command goes on.");
-    Deno.exitCode = INTERRUPTED;
+    Deno.exitCode = interruptedStatus();
   }
   const named = Object.keys(invocation.overrides).some((name) => name.replace("-", "_") === "feature_cache");
   const use = named ? "; give the stages the same --feature-cache" : "; the stages take them from there";

@@ -20,6 +20,7 @@ Deno.test("bad settings: an unknown flag, a misspelt setting, values of a wrong 
     ["eval", ["--dataname", "EmoSett"], [/There is no data set "EmoSett" \(dataname\); did you mean EmoSet\?/]],
     ["serve", ["--port", "99999"], [/--port is 99999; expected a whole number up to 65535/]],
     ["serve", ["--port", "http"], [/--port is "http"; expected a number/]],
+    ["stage1", ["--output-path", "aspect.bin"], [/--output-path is "aspect.bin", expected a file that ends in .safetensors, .pth or .pt/]],
     ["stage1", ["--output_dir", "x", "stray"], [/^deno task stage1 takes flags only, but "stray" stands alone/]],
     ["stage1", ["--gradient_checkpointing", "False"], [/"False" stands alone\. Switches take no value: --name is on, --no-name is off/]],
     ["stage2", ["-r"], [/^deno task stage2 has no flag -r; flags are whole words/, /--resume/]],
