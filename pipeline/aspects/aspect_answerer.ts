@@ -19,7 +19,7 @@ export interface AspectAnswererOptions {
   batch?: number;
 }
 
-/** See the module's text. All views of some pictures are answered in one pass. */
+/** See the module's text. All views of some pictures are answered in one pass where the adapter's buffers take it. */
 export class AspectAnswerer implements Disposable {
   readonly #model: Qwen2Vl;
   readonly #options: AspectAnswererOptions;

@@ -7,6 +7,7 @@ import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { Continuation, Decoding, Prefill } from "./generation_plans.ts";
 import { expectPositions, type Network } from "./network.ts";
+import { promptPasses } from "./generation_passes.ts";
 import type { Prompt } from "./prompt.ts";
 import { commonHead, type HeadCaches, PromptHead, withoutHead } from "./prompt_head.ts";
 import { layoutSequences, roundRows, totalRows } from "./sequence_layout.ts";
@@ -60,11 +61,17 @@ export class Generator implements Disposable {
   }
 
   /**
-   * Greedy answers to prompts, all in one pass.
+   * Greedy answers to prompts, all in one pass, or in as few as the adapter's buffers allow. All of it is submitted when this returns.
    *
    * @param options whether the logits behind the prompts are read as well
    */
   async generate(prompts: readonly Prompt[], options: { logits?: boolean } = {}): Promise<Generated> {
+    const passes = await Promise.all(this.#passes(prompts, this.#options.maxNewTokens).map((pass) => this.#generate(pass, options)));
+    const tokens = passes.flatMap(({ tokens }) => tokens);
+    return options.logits ? { tokens, logits: passes.flatMap(({ logits = [] }) => logits) } : { tokens };
+  }
+
+  async #generate(prompts: readonly Prompt[], options: { logits?: boolean }): Promise<Generated> {
     const { prefill, decoding } = this.#start(prompts);
     const { maxNewTokens: n, head } = this.#options;
     for (let i = 1; i < n; i++) decoding.plan.run();
@@ -83,15 +90,27 @@ export class Generator implements Disposable {
   }
 
   /**
-   * Log-probability of continuations of prompts. The prompts are computed once, in one pass; each continuation then goes on from their keys
-   * and values, behind all prompts at once.
+   * Log-probability of continuations of prompts. The prompts are computed once, in one pass or as few as the adapter's buffers allow; each
+   * continuation then goes on from their keys and values, behind all prompts of a pass at once. All of it is submitted when this returns.
    *
    * @param continuations token ids, at least one each
    * @returns one sum of log-probabilities per continuation, and the greedy answer, for each prompt
    */
   async scoreAll(prompts: readonly Prompt[], continuations: readonly (readonly number[])[]): Promise<Scored[]> {
+    const longest = Math.max(this.#options.maxNewTokens, ...continuations.map((ids) => ids.length));
+    const passes = this.#passes(prompts, longest).map((pass) => this.#scorePass(pass, { continuations, longest }));
+    return (await Promise.all(passes)).flat();
+  }
+
+  #passes(prompts: readonly Prompt[], reserve: number): Prompt[][] {
+    return promptPasses(this.#network, prompts, { reserve, vocabulary: this.#options.head.rows });
+  }
+
+  async #scorePass(
+    prompts: readonly Prompt[],
+    { continuations, longest }: { continuations: readonly (readonly number[])[]; longest: number },
+  ): Promise<Scored[]> {
     const { maxNewTokens, head } = this.#options;
-    const longest = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length));
     const { prefill, decoding, before: { caches }, ends } = this.#start(prompts, longest);
     const { gpu } = this.#network;
     for (let i = 1; i < maxNewTokens; i++) decoding.plan.run();

@@ -154,9 +154,10 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     const size = passSize(rests);
     if (samples.length > 1) size.sequences = this.grouping.most; // one plan, however many there are
     const longest = Math.max(...rests.map(({ ids }) => ids.length));
-    const promptHead = this.#head.prepare(head, samples.length > 1 ? longest + 1 : size.rows, { slots: this.grouping.most });
+    const several = size.sequences > 1; // each then lies behind a head of its own
+    const promptHead = this.#head.prepare(head, several ? longest + 1 : size.rows, { slots: size.sequences });
     const pass = this.#passes.get(
-      `${size.rows} ${size.answers} ${size.sequences} ${promptHead.generation}`,
+      `${size.rows} ${size.answers} ${size.sequences} ${several ? promptHead.stride : ""} ${promptHead.generation}`,
       () =>
         new TrainingPass(network, {
           ...size,
