@@ -47,7 +47,6 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly #plans = new PlanCache<Plan>(256);
   readonly #z: Tensor;
   readonly #dz: Tensor;
-  readonly #stride: number;
   #features: Tensor[];
 
   /** @param model the frozen model */
@@ -61,10 +60,9 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     this.#options = options;
     this.#head = new PromptHead(model.network);
     this.#optimizer = new ViewOptimizer(gpu, { aspects, adamW: options.adamW });
-    this.#stride = Math.ceil(aspects.tokens / 8) * 8; // a view's tokens begin at a multiple of 256 bytes, as bindings must
     const places = most > 1 ? aspects.views.length : 1;
-    this.#z = gpu.tensor([places * this.#stride, text.hidden], { label: "aspect tokens" });
-    this.#dz = gpu.tensor([places * this.#stride, text.hidden], { label: "gradient of the aspect tokens" });
+    this.#z = gpu.tensor([places * aspects.stride, text.hidden], { label: "aspect tokens" });
+    this.#dz = gpu.tensor([places * aspects.stride, text.hidden], { label: "gradient of the aspect tokens" });
     this.#features = Array.from({ length: places }, () => gpu.tensor([64, text.hidden], { label: "features of a picture" }));
   }
 
@@ -180,8 +178,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   }
 
   #sequence({ question, label, view }: AspectSample): Omit<TrainingSequence, "weight"> {
-    const first = this.#place(view) * this.#stride;
-    const rows = { aspects: Array.from({ length: this.#options.aspects.tokens }, (_, i) => first + i) };
+    const rows = { aspects: this.#options.aspects.tokenRows(this.#place(view)) };
     return maspSequence(this.#model, { chat: { question, answer: label }, rows });
   }
 
@@ -192,8 +189,8 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
 
   /** A view's tokens, or their gradients. */
   #rowsOf(tensor: Tensor, view: string): Tensor {
-    const { tokens, hidden } = this.#options.aspects;
-    return tensor.view([tokens, hidden], this.#place(view) * this.#stride * hidden * 4);
+    const { tokens, hidden, stride } = this.#options.aspects;
+    return tensor.view([tokens, hidden], this.#place(view) * stride * hidden * 4);
   }
 
   #featuresOf(view: string, tokens: number): Tensor {
