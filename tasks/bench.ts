@@ -136,7 +136,7 @@ async function tune(invocation: Invocation, checkpoint?: string): Promise<void> 
   await benchTune(gpu, {
     config: parseConfig(size && !checkpoint ? publishedConfig(size) : await readJson(join(name, "config.json")), { name }),
     dtype: weights,
-    rows: numbers(invocation, "rows") ?? [48, 192, 384, 768, 1024, 1536],
+    rows: numbers(invocation, "rows") ?? [12, 16, 48, 192, 384, 768, 1024, 1536],
     repeats: numberFlag(invocation, "repeats") ?? 7,
   });
 }

@@ -87,8 +87,11 @@ export interface CheckedOperands {
 }
 
 const MOST_HEAD_DIM = 256;
-/** With so few queries, splitting the keys among workgroups pays. */
-const FEW_ROWS = 8;
+/**
+ * With so few queries, splitting the keys among workgroups pays: a tile of 64 rows keeps one workgroup busy to a head, and reads the keys of all
+ * sequences whose tokens are among its rows for each of them.
+ */
+const FEW_ROWS = 32;
 
 /**
  * Checks the operands and puts the kernels' parameters together.
@@ -167,15 +170,17 @@ interface ForwardChoice {
   headDim: number;
   /** Workgroup memory that the kernels for few queries need. */
   bytes: number;
+  /** Bytes of what they hand over. */
+  partBytes: number;
   /** Whether factors may be rounded. */
   precision?: "f32" | "f16";
 }
 
 /** The kernels for `rows` queries on this adapter. */
-export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, precision }: ForwardChoice): AttentionVariant {
+export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, partBytes, precision }: ForwardChoice): AttentionVariant {
   if (isSoftware(gpu)) return "software";
   const most = gpu.device.limits.maxComputeWorkgroupStorageSize;
-  if (rows <= FEW_ROWS && bytes <= most) return "decode";
+  if (rows <= FEW_ROWS && bytes <= most && partBytes <= gpu.maxBindingBytes) return "decode";
   const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
   return matrices && subgroupMatrixBytes({ headDim, ...matrices }) <= most ? "subgroup_matrix" : "tiled";
 }
