@@ -135,7 +135,6 @@ export function checkOperands(args: AttentionOperands): CheckedOperands {
       k_stride: places.k.stride / 4,
       v_offset: places.v.offset / 4,
       v_stride: places.v.stride / 4,
-      dq_offset: 0,
       dq_stride: 0,
       dk_offset: 0,
       dv_offset: 0,

@@ -146,10 +146,8 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     heads,
     kvHeads,
     headDim,
-    joinKeyValue: true,
     ...keyValueColumns(network),
   });
-  if (!dkeys) throw new Error("decoderLayerBackward: no joined gradient of keys and values");
   const width = dkeys.shape[1];
   const dkv = trace.keyRows ? select(plan, dkeys, trace.keyRows) : dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);
   rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });
