@@ -75,7 +75,8 @@ export function createSoftPrompt(model: Qwen2Vl, options: SoftPromptOptions = {}
   const tokens = Array.from({ length: count }, (_, i) => promptToken(i));
   const ids = promptIds(model, tokens);
   const { gpu, network: { weights: { embedding }, config: { text } } } = model;
-  const rows = gpu.tensor([count, text.hidden], { label: "soft prompt" });
+  using making = new DisposableStack(); // frees the rows where it fails
+  const rows = making.adopt(gpu.tensor([count, text.hidden], { label: "soft prompt" }), (rows) => gpu.destroy(rows));
   using plan = new Plan(gpu, "first rows of the soft prompt");
   if (ids[count - 1] >= embedding.rows) {
     const share = plan.persistent([1, Math.ceil(embedding.rows / 4) * 4], {
@@ -87,7 +88,9 @@ export function createSoftPrompt(model: Qwen2Vl, options: SoftPromptOptions = {}
   const index = plan.persistent([count], { dtype: "u32", data: Uint32Array.from(ids) });
   gatherMatrixRows(plan, { matrix: embedding, index, out: rows });
   plan.run();
-  return new SoftPrompt(model, { rows, tokens, layout });
+  const prompt = new SoftPrompt(model, { rows, tokens, layout });
+  making.move();
+  return prompt;
 }
 
 /**
@@ -103,8 +106,14 @@ export async function loadSoftPrompt(model: Qwen2Vl, path: string, options: Omit
       `Cannot use "${path}" with "${model.dir}": its vectors have ${hidden} numbers, the model's hidden size is ${expected}. Was it trained with another model?`,
     );
   }
-  const tensor = model.gpu.tensor([count, hidden], { data: rows, label: "soft prompt" });
-  return new SoftPrompt(model, { rows: tensor, tokens, layout: options.layout ?? "code" });
+  using making = new DisposableStack(); // frees the rows where the tokens are none that a prompt may have
+  const tensor = making.adopt(
+    model.gpu.tensor([count, hidden], { data: rows, label: "soft prompt" }),
+    (tensor) => model.gpu.destroy(tensor),
+  );
+  const prompt = new SoftPrompt(model, { rows: tensor, tokens, layout: options.layout ?? "code" });
+  making.move();
+  return prompt;
 }
 
 function promptIds(model: Qwen2Vl, tokens: readonly string[]): number[] {

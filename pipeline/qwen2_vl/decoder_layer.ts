@@ -100,7 +100,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
     kvHeads,
     headDim,
     ...keyValueColumns(network),
-    lse: true,
+    lse: precise,
     precision: factorPrecision(weights.query),
   });
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
