@@ -130,7 +130,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
   const { positions, ranges, keyRanges } = queries ?? rows;
   if (!keyRanges || !trace.lse) throw new Error("decoderLayerBackward: the forward pass kept no key ranges");
   const dinner = linearInputGradient(plan, { dy: dout, weight: weights.down });
-  const { dgateUp } = swigluBackward(plan, { gateUp: trace.gateUp, dy: dinner });
+  const dgateUp = swigluBackward(plan, { gateUp: trace.gateUp, dy: dinner });
   const dnormed = linearInputGradient(plan, { dy: dgateUp, weight: weights.gateUp });
   const dmiddle = rmsNormBackward(plan, { x: trace.middle, weight: weights.postNorm, dy: dnormed, eps, residual: dout });
   const dattended = linearInputGradient(plan, { dy: dmiddle, weight: weights.output });
