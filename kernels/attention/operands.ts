@@ -144,7 +144,7 @@ export function checkOperands(args: AttentionOperands): CheckedOperands {
 }
 
 /** Checks that `rows` slices of `width` numbers lie inside a tensor, apart from each other and at multiples of 4. */
-export function expectColumns(tensor: Tensor, slice: Columns & { rows: number; width: number }): void {
+function expectColumns(tensor: Tensor, slice: Columns & { rows: number; width: number }): void {
   const { rows, width, offset, stride } = slice;
   const end = rows ? offset + (rows - 1) * stride + width : 0;
   if (offset < 0 || offset % 4 || stride % 4 || (rows > 1 && stride < width) || end > tensor.size) {
