@@ -2,6 +2,7 @@
 import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
+import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
 import { makeCheckpoint } from "../tests/bench/checkpoint/make_checkpoint.ts";
 import { type ModelSize, publishedConfig } from "../tests/bench/checkpoint/published_config.ts";
 import { bench7b } from "../tests/bench/large/bench_7b.ts";
@@ -12,7 +13,7 @@ import { benchSteps } from "../tests/bench/steps.ts";
 import { benchStudy } from "../tests/bench/study.ts";
 import { benchTune } from "../tests/bench/tune.ts";
 import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
-import type { LoadQwen2VlOptions } from "../pipeline/load.ts";
+import { automaticWeights, type LoadQwen2VlOptions } from "../pipeline/load.ts";
 import { gpuFlags, type Invocation, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
 import { Progress } from "./progress.ts";
 
@@ -42,7 +43,7 @@ await runCommand({
     "shard-gib": { help: "make-checkpoint: largest file in GiB (4)", value: "N" },
     reference: { help: "7b: PyTorch's times", value: "FILE" },
     values: { help: "7b: PyTorch's inputs and results at full shapes", value: "FILE" },
-    weights: { help: "load, tune, 7b: number type of the weights on the GPU (auto: as stored)", value: "TYPE" },
+    weights: { help: "load, tune, 7b: number type of the weights on the GPU (auto)", value: "TYPE" },
     pictures: { help: "7b: picture sizes (640x480,1024x768)", value: "SIZES" },
     phases: { help: "7b: evaluation,stage1,stage1-recompute,stage2,stage2-recompute, or some of them", value: "NAMES" },
     batch: { help: "7b: pictures of a pass in the batched evaluation (8; 1: no such measurement)", value: "N" },
@@ -130,10 +131,11 @@ async function tune(invocation: Invocation, checkpoint?: string): Promise<void> 
   const size = textFlag(invocation, "size") as ModelSize | undefined;
   const weights = weightsFlag(invocation);
   const model = size && !checkpoint ? { config: publishedConfig(size), stored: "BF16" } : await modelOf(checkpoint ?? "demo/model");
+  const config = parseConfig(model.config, { name: size ?? checkpoint ?? "demo/model" });
   await using gpu = await openGpu(gpuFlags(invocation));
   await benchTune(gpu, {
-    config: parseConfig(model.config, { name: size ?? checkpoint ?? "demo/model" }),
-    weights: weights === "auto" ? undefined : weights,
+    config,
+    weights: weights === "auto" ? automaticWeights(gpu, expectedTensors(config)) : weights,
     stored: model.stored,
     rows: numbers(invocation, "rows") ?? [12, 16, 48, 192, 384, 768, 1024, 1536],
     repeats: numberFlag(invocation, "repeats") ?? 7,

@@ -1,4 +1,5 @@
 /** Number types in which the weights of a matrix are kept on the GPU, and how many numbers a row takes there. */
+
 /** Weights as numbers of their own, two 16-bit ones in a 32-bit word. */
 export type FloatWeightType = "f32" | "bf16" | "f16";
 

@@ -46,7 +46,7 @@ export async function loadWeights(
   using quantizer = new Quantizer(gpu);
   const matrices: Matrix[] = [];
   async function* pieces(name: string): AsyncIterable<Uint8Array> {
-    for (let left = bytesOf(found(name)); left > 0;) {
+    for (let left = storedBytes(found(name)); left > 0;) {
       const { value, done } = await (stream ??= source.pieces(order)[Symbol.asyncIterator]()).next();
       if (done) return;
       yield value;
@@ -176,7 +176,7 @@ export async function loadWeights(
 }
 
 /** Bytes of a tensor in its file. */
-function bytesOf({ dtype, shape }: { dtype: string; shape: readonly number[] }): number {
+export function storedBytes({ dtype, shape }: { dtype: string; shape: readonly number[] }): number {
   return shape.reduce((a, b) => a * b, dtype === "F32" ? 4 : 2);
 }
 
