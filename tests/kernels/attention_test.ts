@@ -4,8 +4,8 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import { causalRanges, fullRanges } from "./key_ranges.ts";
-import type { AttentionVariant } from "../../kernels/attention/operands.ts";
-import type { Gpu } from "../../kernels/gpu.ts";
+import { type AttentionVariant, forwardVariant } from "../../kernels/attention/operands.ts";
+import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { TileColumns } from "../../kernels/attention/tiled_wgsl.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
@@ -170,6 +170,14 @@ gpuTest("operands that do not fit are refused", (gpu) => {
   const backward = { ...args, out: q, dout: q, lse, keyRanges };
   assertThrows(() => attentionBackward(plan, { ...backward, variant: "decode" }), Error, "no backward");
   return Promise.resolve();
+});
+
+Deno.test("attention on a GPU: few queries have their keys split, unless the parts would be larger than a binding", async () => {
+  await using gpu = await requestGpu({ software: false, precision: "f32" });
+  const choice = { headDim: 128, bytes: 1000, partBytes: 1000 };
+  const variants = [1, 32, 33].map((rows) => forwardVariant(gpu, { ...choice, rows }));
+  assertEquals(variants, ["decode", "decode", "tiled"]);
+  assertEquals(forwardVariant(gpu, { ...choice, rows: 8, partBytes: gpu.maxBindingBytes + 4 }), "tiled");
 });
 
 Deno.test("the reference's gradients equal finite differences", () => {
