@@ -47,7 +47,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly #plans = new PlanCache<Plan>(256);
   readonly #z: Tensor;
   readonly #dz: Tensor;
-  #features: Tensor[];
+  readonly #features: Tensor[];
 
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AspectTrainerOptions) {
@@ -143,8 +143,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     for (const { sample: { image, view } } of samples) {
       const { tensor } = await store.get(image);
       tokens.push(tensor.shape[0]);
-      this.#reserve(tensor.shape[0]);
-      this.gpu.run({ from: tensor, to: this.#features[this.#place(view)] });
+      this.gpu.run({ from: tensor, to: this.#reserve(view, tensor.shape[0]) });
     }
     const sequences = samples.map(({ sample, weight }) => ({ ...this.#sequence(sample), weight }));
     const head = commonHead(sequences);
@@ -168,7 +167,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     );
     pass.write(rests);
     const before = samples.map(({ sample: { view } }, s) =>
-      this.#plans.get(`forward ${view} ${tokens[s]}`, () => {
+      this.#plans.get(`forward ${view} ${tokens[s]} ${this.#capacity(view)}`, () => {
         const plan = new Plan(this.gpu, `aspect ${view} of ${tokens[s]} visual tokens`);
         aspects.recordForward(plan, view, { features: this.#featuresOf(view, tokens[s]), z: this.#rowsOf(this.#z, view) });
         return plan;
@@ -198,7 +197,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   }
 
   #backwardPlan(view: string, tokens: number): Plan {
-    return this.#plans.get(`backward ${view} ${tokens} ${this.#optimizer.place(view)}`, () => {
+    return this.#plans.get(`backward ${view} ${tokens} ${this.#optimizer.place(view)} ${this.#capacity(view)}`, () => {
       const plan = new Plan(this.gpu, `gradient of aspect ${view} of ${tokens} visual tokens`);
       this.#options.aspects.recordBackward(plan, view, {
         features: this.#featuresOf(view, tokens),
@@ -209,13 +208,19 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     });
   }
 
-  #reserve(tokens: number): void {
-    const [capacity, hidden] = this.#features[0].shape;
-    if (tokens <= capacity) return;
-    this.#plans.clear();
-    const larger = this.#features.map(() => this.gpu.tensor([Math.ceil(tokens / 64) * 64, hidden], { label: "features of a picture" }));
-    this.gpu.run(...this.#features.map((from, i) => ({ from, to: larger[i] }))); // those of a pass that is being put together
-    this.gpu.destroy(...this.#features);
-    this.#features = larger;
+  /** Rows that a view's features have memory for: it is replaced when it is too small, and plans on the former are used no more. */
+  #capacity(view: string): number {
+    return this.#features[this.#place(view)].shape[0];
+  }
+
+  /** Memory for so many of a view's features. */
+  #reserve(view: string, tokens: number): Tensor {
+    const place = this.#place(view);
+    const [capacity, hidden] = this.#features[place].shape;
+    if (tokens > capacity) {
+      this.gpu.destroy(this.#features[place]);
+      this.#features[place] = this.gpu.tensor([Math.ceil(tokens / 64) * 64, hidden], { label: "features of a picture" });
+    }
+    return this.#features[place];
   }
 }

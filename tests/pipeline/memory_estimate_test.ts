@@ -16,6 +16,9 @@ import { resizedPicture } from "./train/resized_picture.ts";
 
 const CATEGORIES = categoriesOf("EmoSet");
 
+/** Parameters of the plans of many shapes, which the estimate does not count: as many bytes whatever the model's size. */
+const PLANS = 2 * 2 ** 20;
+
 /** Sizes of pictures of many shapes of passes. */
 const SIZES = Array.from({ length: 18 }, (_, i) => [112 + 28 * i, 560 - 28 * (i % 7)] as const);
 
@@ -78,14 +81,14 @@ checkedTest(
 );
 checkedTest("memory of stage 2 is known before the run", () => compare("stage2"));
 checkedTest("memory of an evaluation is known before the run", () => compare("eval"));
-for (const stage of ["stage2", "eval"] as const) {
+for (const stage of ["stage1", "stage2", "eval"] as const) {
   Deno.test({
     name: `memory over pictures of many sizes is no more than what was known before the run: ${stage}`,
     sanitizeOps: false,
     sanitizeResources: false,
     fn: async () => {
       const { estimated, measured } = await compare(stage, {}, { sizes: true });
-      assertLess(measured, estimated);
+      assertLess(measured, estimated + PLANS);
       assertLess(estimated, 1.15 * measured);
     },
   });
