@@ -143,17 +143,22 @@ export class VisionTower implements Disposable {
     });
   }
 
-  /** Frees the plans and their memory. */
-  [Symbol.dispose](): void {
+  /** Frees the plans and their memory; they are made again when they are needed. */
+  clear(): void {
     this.#plans.clear();
     if (this.#memory) this.#network.gpu.destroy(this.#memory.pixels, this.#memory.features);
     this.#memory = undefined;
   }
 
+  /** The same as {@linkcode clear}. */
+  [Symbol.dispose](): void {
+    this.clear();
+  }
+
   /** Memory for so many patches. Plans on memory that was too small are freed with it. */
   #reserve(rows: number): VisionMemory {
     if (this.#memory && this.#memory.pixels.shape[0] >= rows) return this.#memory;
-    this[Symbol.dispose]();
+    this.clear();
     const { gpu, config: { vision, text } } = this.#network;
     const pixels = gpu.tensor([rows, vision.channels * vision.patch ** 2], { label: "pixels" });
     const features = gpu.tensor([rows / vision.merge ** 2, text.hidden], { label: "features of a pass" });
