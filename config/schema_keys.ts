@@ -25,6 +25,7 @@ function asList(value: unknown): unknown {
 }
 
 const text = z.string({ error: "a text" }).trim();
+const trainedFile = text.refine((path) => /.\.(safetensors|pth|pt)$/i.test(path), "a file that ends in .safetensors, .pth or .pt");
 const flag = z.preprocess(asBoolean, z.boolean({ error: "true or false" }));
 const anything = z.unknown();
 
@@ -86,7 +87,7 @@ export const KEYS = {
   save_strategy: { schema: z.preprocess((value) => (value === false ? "no" : value), choice("no", "steps", "epoch")), stages: TRAIN },
   gradient_checkpointing: { schema: flag, stages: TRAIN },
   output_dir: { schema: text, stages: ALL },
-  output_path: { schema: text, stages: TRAIN },
+  output_path: { schema: trainedFile, stages: TRAIN },
   aspect_data_path: { schema: text, stages: ["stage1"] },
   train_data_path: { schema: text, stages: ["stage2"] },
   test_data_path: { schema: text, stages: ["eval"] },

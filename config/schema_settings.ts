@@ -6,7 +6,7 @@ import type { ScheduleType } from "../pipeline/train/schedule.ts";
 
 /** Settings that training and evaluation share. */
 export interface CommonSettings {
-  /** `model_name`: folder of a Qwen2-VL checkpoint, or its name on Hugging Face, of which the last part is looked for in `weights/`. */
+  /** `model_name`: folder of a Qwen2-VL checkpoint, or its name on Hugging Face, looked for in `weights/` and in its cache. */
   modelName: string;
   /**
    * `weights`: number type of the base model's matrices on the GPU; `auto` (the default) as in the checkpoint. `int8` and `int4` take a half and a

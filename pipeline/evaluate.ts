@@ -64,6 +64,8 @@ export interface EvaluateOptions extends EvaluationOptions {
   resume?: boolean;
   /** Told every prediction, and how many of the pictures up to it are done and right. */
   onPrediction?: (prediction: Prediction, count: { done: number; total: number; right: number }) => void;
+  /** Told from where it goes on, and where the predictions of an interrupted one are that it does not go on with. */
+  onNotice?: (text: string) => void;
   /** Ends the evaluation after the pictures in progress. */
   signal?: AbortSignal;
 }
@@ -121,7 +123,7 @@ async function openProgress(
   options: EvaluateOptions & { batch: number },
   questions: readonly EmotionSample[],
 ): Promise<EvaluationProgress | undefined> {
-  const { progressPath, resume, batch, categories, maxNewTokens, baseline = false, scores = false } = options;
+  const { progressPath, resume, onNotice, batch, categories, maxNewTokens, baseline = false, scores = false } = options;
   if (progressPath === undefined) return undefined;
   const [aspects, prompt] = baseline ? [] : [options.aspects, options.prompt];
   const identity = {
@@ -138,7 +140,11 @@ async function openProgress(
     maxNewTokens,
     batch,
   };
-  return await EvaluationProgress.open(progressPath, { identity, resume, batch });
+  const progress = await EvaluationProgress.open(progressPath, { identity, resume, batch, onNotice });
+  const { length } = progress.earlier;
+  if (length) onNotice?.(`Going on behind ${length} of ${questions.length} pictures.`);
+  else if (resume) onNotice?.(`There are no predictions to go on from in ${progressPath}; beginning with the first picture.`);
+  return progress;
 }
 
 /** What {@linkcode predict} says of a picture. */

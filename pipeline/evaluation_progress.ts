@@ -1,6 +1,8 @@
 /** The predictions of an evaluation that is going on, on the disk, so that one that was interrupted can go on. */
+import { basename, dirname } from "@std/path";
 import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
 import { readOptionalText } from "./data/folders.ts";
+import { setAside } from "./earlier_results.ts";
 import { MaspError } from "./errors.ts";
 import type { ReportedPrediction as Prediction } from "./report/evaluation_report.ts";
 import { type Identity, requireSame } from "./train/identity.ts";
@@ -22,15 +24,24 @@ export class EvaluationProgress implements Disposable {
    * Opens the file of an evaluation.
    *
    * @param path where it is; its folder is made when missing
-   * @param options what the evaluation is, whether to go on with what the file holds (otherwise it begins empty), and in passes of how many
-   * pictures: those of a pass that was not finished are forgotten, so that the passes stay the same
+   * @param options what the evaluation is, whether to go on with what the file holds (otherwise that is set aside), who is told where it is then, and
+   * in passes of how many pictures: those of a pass that was not finished are forgotten, so that the passes stay the same
    * @throws {MaspError} when it is the file of another evaluation, or cannot be written
    */
-  static async open(path: string, options: { identity: Identity; resume?: boolean; batch: number }): Promise<EvaluationProgress> {
+  static async open(
+    path: string,
+    options: { identity: Identity; resume?: boolean; batch: number; onNotice?: (text: string) => void },
+  ): Promise<EvaluationProgress> {
     const { identity, resume, batch } = options;
-    const [head, ...lines] = resume ? await readLines(path) : [];
-    if (head) requireSame((head as { identity?: Identity }).identity, identity, `the evaluation in "${path}"`);
-    const whole = lines.length - lines.length % batch;
+    const [head, ...lines] = await readLines(path);
+    if (resume && head) requireSame((head as { identity?: Identity }).identity, identity, `the evaluation in "${path}"`);
+    if (!resume && lines.length > 0) {
+      const aside = await setAside(dirname(path), [basename(path)]);
+      options.onNotice?.(
+        `The ${lines.length} predictions of an interrupted evaluation are in ${aside} now; --output-dir ${aside} --resume goes on with them.`,
+      );
+    }
+    const whole = resume ? lines.length - lines.length % batch : 0;
     const earlier = lines.slice(0, whole) as Prediction[];
     await writeFileAtomic(path, [{ identity }, ...earlier].map((line) => `${JSON.stringify(line)}\n`).join(""));
     try {

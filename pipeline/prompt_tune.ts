@@ -13,7 +13,7 @@ import { aspectsFingerprint, samplesFingerprint, weightTypes } from "./train/fin
 import { PromptTrainer } from "./train/prompt_trainer.ts";
 import { train, type TrainingOptions, type TrainingStep } from "./train/training_run.ts";
 
-export { createSoftPrompt, loadSoftPrompt, SoftPrompt, type SoftPromptOptions } from "./soft_prompt.ts";
+export { compareTuning, createSoftPrompt, loadSoftPrompt, SoftPrompt, type SoftPromptOptions } from "./soft_prompt.ts";
 
 /** Options of {@linkcode tunePrompt}. */
 export interface TunePromptOptions extends Omit<TrainingOptions, "epochs" | "learningRate"> {
@@ -51,6 +51,7 @@ export async function* tunePrompt(model: Qwen2Vl, prompt: SoftPrompt, options: T
   const store = options.store ?? own.use(new FeatureStore(model));
   using inputs = new PictureInputs(model, { store, aspects });
   using trainer = new PromptTrainer(model, { prompt, inputs, adamW, recompute });
+  prompt.tunedWith = aspects?.views ?? [];
   yield* train(trainer, {
     epochs: 1,
     learningRate: 5e-6,

@@ -10,17 +10,19 @@ import { createAspects, loadAspects, trainAspects } from "./aspect_attend.ts";
 import { categoriesOf } from "./data/categories.ts";
 import { type Example, loadExamples, type Split } from "./data/examples.ts";
 import { loadPrompts } from "./data/prompts.ts";
-import { setAsideEarlierRun } from "./earlier_run.ts";
 import { FeatureStore } from "./encode.ts";
 import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
+import { writeEvaluation } from "./evaluation_folder.ts";
+import { lockFolder } from "./folder_lock.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
-import { createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
-import { openMetricsLog } from "./report/metrics_log.ts";
-import { evaluationPaths, type EvaluationReportPaths, filePrefix, writeEvaluationReport } from "./report/report_files.ts";
-import { recordPictures, recordRun } from "./run_records.ts";
+import { compareTuning, createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
+import { evaluationPaths, type EvaluationReportPaths, filePrefix } from "./report/report_files.ts";
+import { recordPictures } from "./run_records.ts";
 import { requireTrained } from "./trained_files.ts";
-import type { TrainingOptions, TrainingStep } from "./train/training_run.ts";
+import { followTraining, type TrainingEnd } from "./training_folder.ts";
+import { weightTypes } from "./train/fingerprint.ts";
+import type { TrainingStep } from "./train/training_run.ts";
 
 /** What a run tells while it goes on. */
 export interface RunHooks {
@@ -39,13 +41,7 @@ export interface RunHooks {
 }
 
 /** How a training run ended. */
-export interface TrainingOutcome {
-  /** Whether every step was taken; otherwise the run was interrupted and can go on from its checkpoint. */
-  finished: boolean;
-  /** Steps that were taken in all. */
-  steps: number;
-  /** File of what was trained, when finished. */
-  outputPath: string;
+export interface TrainingOutcome extends TrainingEnd {
   /** Pictures that were left out. */
   skipped: SkippedPicture[];
 }
@@ -62,12 +58,12 @@ export async function runStage1(
   const prompts = await loadPrompts(settings.promptsPath);
   const { views, viewTokens, offloadViews } = settings;
   using aspects = createAspects(model, { views, tokens: viewTokens, seed: settings.seed, offload: offloadViews });
-  const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
-    const { adamW, recompute, seed, groupViews } = settings;
-    return trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, groupViews, store });
+  const { adamW, recompute, seed, groupViews } = settings;
+  const end = await followTraining(settings, { ...options, gpu }, {
+    start: (training) => trainAspects(model, aspects, { ...training, examples, prompts, seed, adamW, recompute, groupViews, store }),
+    save: (path) => aspects.save(path),
   });
-  if (outcome.finished) await aspects.save(settings.outputPath);
-  return { ...outcome, skipped };
+  return { ...end, skipped };
 }
 
 /** Stage 2 from settings. @param options whether to go on from the last checkpoint; `plain` tunes without aspect tokens */
@@ -85,12 +81,12 @@ export async function runStage2(
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = categoriesOf(settings.dataname);
   using prompt = createSoftPrompt(model, { count: settings.promptTokens, layout: settings.layout });
-  const outcome = await followTraining(settings, { ...options, gpu }, (training) => {
-    const { adamW, recompute, seed } = settings;
-    return tunePrompt(model, prompt, { ...training, examples, prompts, categories, aspects, seed, adamW, recompute, store });
+  const { adamW, recompute, seed } = settings;
+  const end = await followTraining(settings, { ...options, gpu, facts: { plain: options.plain } }, {
+    start: (training) => tunePrompt(model, prompt, { ...training, examples, prompts, categories, aspects, seed, adamW, recompute, store }),
+    save: (path) => prompt.save(path),
   });
-  if (outcome.finished) await prompt.save(settings.outputPath);
-  return { ...outcome, skipped };
+  return { ...end, skipped };
 }
 
 /** Result of {@linkcode runEvaluation}. */
@@ -122,11 +118,12 @@ export interface RunEvaluationOptions extends RunHooks {
 }
 
 /**
- * Evaluation from settings; writes `evaluation.json`, `evaluation.md`, `predictions.jsonl`, `settings.yaml` and `run.json`, with `baseline-` before
- * the names of a baseline's. One that is interrupted leaves the files that are there as they are.
+ * Evaluation from settings; writes `evaluation.json`, `evaluation.md`, `predictions.jsonl`, `settings.yaml` and `run.json`, with `baseline-` or
+ * `plain-` before the names of those of a baseline and of a prompt without aspects. Files of an earlier evaluation that differs are set aside at
+ * the end; one that is interrupted leaves them as they are.
  */
 export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: RunEvaluationOptions = {}): Promise<EvaluationOutcome> {
-  const { baseline = false, plain = false, details = false, onPrediction, onPicture, signal } = options;
+  const { baseline = false, plain = false, details = false, resume, onPrediction, onPicture, onNotice, signal } = options;
   await requireTrained(settings, options);
   const { examples, skipped } = await picturesOf(settings, { split: "test", dataname: settings.dataname, hooks: options });
   using model = await modelOf(gpu, settings, options);
@@ -134,43 +131,46 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   using stack = new DisposableStack();
   const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
+  const difference = prompt && compareTuning(prompt, aspects?.views ?? []);
+  if (difference) onNotice?.(difference);
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = categoriesOf(settings.dataname);
+  const { outputDir, seed, maxNewTokens, batch } = settings;
+  const name = baseline ? "baseline-evaluation" : plain ? "plain-evaluation" : "evaluation";
+  stack.use(await lockFolder(outputDir, name));
   const begin = performance.now();
-  const { seed, maxNewTokens, batch } = settings;
-  const scores = options.scores || details;
-  const name = baseline ? "baseline-evaluation" : "evaluation";
-  const prefix = filePrefix(name);
-  const progressPath = join(settings.outputDir, `${prefix}predictions.partial.jsonl`);
-  const { resume } = options;
-  const asked = { prompts, categories, seed, maxNewTokens, batch, aspects, prompt, baseline, store, scores };
-  const evaluation = await evaluate(model, { ...asked, examples, progressPath, resume, onPrediction, signal });
+  const progressPath = join(outputDir, `${filePrefix(name)}predictions.partial.jsonl`);
+  const asked = { prompts, categories, seed, maxNewTokens, batch, aspects, prompt, baseline, store, scores: options.scores || details };
+  const evaluation = await evaluate(model, { ...asked, examples, progressPath, resume, onPrediction, onNotice, signal });
   const seconds = (performance.now() - begin) / 1000;
+  const outcome = { seconds, files: evaluationPaths(outputDir, { name }), total: examples.length, skipped };
+  if (evaluation.predictions.length < examples.length) return { ...evaluation, ...outcome, finished: false };
+  let pictures: string | undefined;
+  if (details) {
+    onNotice?.("Aspects in words and attention maps");
+    pictures = join(outputDir, `.${filePrefix(name)}pictures.partial.jsonl`);
+    const shown = { examples, prompts, aspects, store, path: pictures, onPicture, signal };
+    const described = await recordPictures(model, evaluation.predictions, shown);
+    if (!described) return { ...evaluation, ...outcome, finished: false };
+    evaluation.predictions = described;
+  }
   const facts = {
     model: settings.modelName,
+    weights: weightTypes(model),
+    precision: gpu.precision,
     data: settings.dataPath,
     "data set": settings.dataname,
     method: baseline ? "base model, zero-shot" : plain ? "soft prompt without aspect tokens" : "MASP",
     aspects: aspects && settings.aspectPath,
     "soft prompt": prompt && settings.softPromptPath,
+    layout: prompt?.layout,
+    "tuned with": prompt?.tunedWith && (prompt.tunedWith.join(", ") || "no aspects"),
     seed,
     adapter: gpu.name,
     seconds: Number(seconds.toFixed(1)),
   };
-  const paths = evaluationPaths(settings.outputDir, { name });
-  const outcome = { seconds, files: paths, total: examples.length, skipped };
-  if (evaluation.predictions.length < examples.length) return { ...evaluation, ...outcome, finished: false };
-  const path = join(settings.outputDir, `${prefix}pictures.jsonl`);
-  if (!details) await Deno.remove(path).catch(() => {}); // those of an earlier evaluation say nothing about this one
-  else {
-    options.onNotice?.("Aspects in words and attention maps");
-    const described = await recordPictures(model, evaluation.predictions, { examples, prompts, aspects, store, path, onPicture, signal });
-    if (!described) return { ...evaluation, ...outcome, finished: false };
-    evaluation.predictions = described;
-  }
-  await recordRun(settings, { gpu, prefix, facts: { method: facts.method, seconds: facts.seconds } });
   const report = { facts, ...evaluation, skipped: skipped.map(({ reason }) => reason) };
-  await writeEvaluationReport(settings.outputDir, report, { name });
+  await writeEvaluation(settings, report, { gpu, name, pictures, onNotice });
   await Deno.remove(progressPath);
   return { ...evaluation, ...outcome, finished: true };
 }
@@ -214,54 +214,4 @@ async function modelOf(gpu: Gpu, settings: CommonSettings, hooks: RunHooks): Pro
 
 function storeOf(model: Qwen2Vl, settings: CommonSettings): FeatureStore {
   return new FeatureStore(model, { cacheDir: settings.featureCache });
-}
-
-/** Takes all steps of a training and writes settings, metrics and checkpoints on the way. */
-async function followTraining(
-  settings: Stage1Settings | Stage2Settings,
-  options: RunHooks & { gpu: Gpu; resume?: boolean },
-  start: (training: TrainingOptions) => AsyncGenerator<TrainingStep>,
-): Promise<Omit<TrainingOutcome, "skipped">> {
-  const checkpointDir = join(settings.outputDir, "checkpoints");
-  using resources = new DisposableStack();
-  let log: Awaited<ReturnType<typeof openMetricsLog>> | undefined;
-  let steps = 0;
-  let total = 0;
-  let window: number[] = []; // losses since the latest line
-  const training: TrainingOptions = {
-    ...settings.run,
-    saveEvery: settings.saveEvery,
-    checkpointDir,
-    resume: options.resume,
-    signal: options.signal,
-    onWarning: options.onNotice,
-    notes: () => window,
-    onBegin: async ({ step, totalSteps, notes }) => { // nothing in the folder changes before
-      [steps, total] = [step, Math.min(totalSteps, settings.run.maxSteps ?? Infinity)];
-      if (Array.isArray(notes)) window = notes.filter((loss) => typeof loss === "number");
-      const earlier = options.resume ? undefined : await setAsideEarlierRun(settings.outputDir);
-      if (earlier) {
-        options.onNotice?.(
-          `The run of ${earlier.step} steps that was in ${settings.outputDir} is in ${earlier.dir} now; ` +
-            `--output-dir ${earlier.dir} --resume goes on with it.`,
-        );
-      }
-      await recordRun(settings, { gpu: options.gpu, facts: { totalSteps } });
-      const keepThrough = options.resume ? step - 1 : undefined;
-      log = resources.use(await openMetricsLog(join(settings.outputDir, "metrics.jsonl"), { keepThrough }));
-      if (step > 0) options.onNotice?.(`Going on from the checkpoint of step ${step} of ${totalSteps}.`);
-    },
-  };
-  for await (const step of start(training)) {
-    steps = step.step + 1;
-    window.push(step.loss);
-    if (steps % settings.loggingSteps === 0 || steps === total) {
-      const loss = window.reduce((sum, value) => sum + value, 0) / window.length;
-      const { learningRate: learning_rate, gradientNorm: gradient_norm, epoch } = step;
-      await log?.write({ step: step.step, loss, learning_rate, gradient_norm, epoch });
-      window = [];
-    }
-    options.onStep?.(step);
-  }
-  return { finished: steps >= total, steps, outputPath: settings.outputPath };
 }

@@ -44,15 +44,20 @@ export class SoftPrompt implements Disposable {
   readonly tokens: readonly string[];
   /** Where they stand in a chat. */
   readonly layout: PromptLayout;
+  /** Views whose aspect tokens stood before them when they were tuned; none when tuned without; unknown before, and from the reference's files. */
+  tunedWith?: readonly string[];
 
   /**
-   * Writes the rows.
+   * Writes the rows, and how they were tuned.
    *
    * @param path `.safetensors`, or `.pt` for the reference's form
    */
   async save(path: string): Promise<void> {
     const [count, hidden] = this.rows.shape;
-    await writeSoftPromptFile(path, { rows: await this.#model.gpu.readFloats(this.rows), count, hidden, tokens: [...this.tokens] });
+    const { layout, tunedWith } = this;
+    const tuning = tunedWith && { layout, views: [...tunedWith] };
+    const rows = await this.#model.gpu.readFloats(this.rows);
+    await writeSoftPromptFile(path, { rows, count, hidden, tokens: [...this.tokens], tuning });
   }
 
   /** Frees the rows. */
@@ -65,7 +70,7 @@ export class SoftPrompt implements Disposable {
 export interface SoftPromptOptions {
   /** Number of prompt tokens of a new prompt; 32 when left out. */
   count?: number;
-  /** Where they stand in a chat: `code` (the default) as in the published program, `paper` as in the paper's figure. */
+  /** Where they stand in a chat: `code` (the default, unless a file says otherwise) as in the published program, `paper` as in the paper's figure. */
   layout?: PromptLayout;
 }
 
@@ -96,24 +101,49 @@ export function createSoftPrompt(model: Qwen2Vl, options: SoftPromptOptions = {}
 /**
  * A trained prompt from a file (`.safetensors`, or the reference's `.pt`).
  *
- * @throws {MaspError} when the file is none, or its vectors are not of the model's size
+ * @throws {MaspError} when the file is none, its vectors are not of the model's size, or it says that it was tuned in another layout
  */
 export async function loadSoftPrompt(model: Qwen2Vl, path: string, options: Omit<SoftPromptOptions, "count"> = {}): Promise<SoftPrompt> {
-  const { rows, count, hidden, tokens } = await readSoftPromptFile(path);
+  const { rows, count, hidden, tokens, tuning } = await readSoftPromptFile(path);
   const expected = model.network.config.text.hidden;
   if (hidden !== expected) {
     throw new MaspError(
       `Cannot use "${path}" with "${model.dir}": its vectors have ${hidden} numbers, the model's hidden size is ${expected}. Was it trained with another model?`,
     );
   }
+  const tuned = tuning?.layout === "code" || tuning?.layout === "paper" ? tuning.layout : undefined;
+  const { layout = tuned ?? "code" } = options;
+  if (tuned && tuned !== layout) {
+    throw new MaspError(`Cannot use "${path}" with the layout "${layout}": it was tuned with "${tuned}"; give --layout ${tuned}`);
+  }
   using making = new DisposableStack(); // frees the rows where the tokens are none that a prompt may have
   const tensor = making.adopt(
     model.gpu.tensor([count, hidden], { data: rows, label: "soft prompt" }),
     (tensor) => model.gpu.destroy(tensor),
   );
-  const prompt = new SoftPrompt(model, { rows: tensor, tokens, layout: options.layout ?? "code" });
+  const prompt = new SoftPrompt(model, { rows: tensor, tokens, layout });
+  prompt.tunedWith = tuning?.views;
   making.move();
   return prompt;
+}
+
+/**
+ * Compares how a prompt is used with how it was tuned.
+ *
+ * @param prompt that is used
+ * @param views whose aspect tokens stand before it; none without aspects
+ * @returns a line about a difference that somebody may want: a prompt that was tuned with aspects, without or with others
+ * @throws {MaspError} when it was tuned without aspect tokens, and there are some
+ */
+export function compareTuning(prompt: SoftPrompt, views: readonly string[]): string | undefined {
+  const { tunedWith } = prompt;
+  if (!tunedWith || tunedWith.join() === views.join()) return undefined;
+  if (tunedWith.length === 0) {
+    throw new MaspError(
+      "The soft prompt was tuned without aspect tokens (stage2 --plain); give --plain here, too, or name another one with --soft-prompt-path",
+    );
+  }
+  return `The soft prompt was tuned with the aspects ${tunedWith.join(", ")}; here there are ${views.join(", ") || "none"}.`;
 }
 
 function promptIds(model: Qwen2Vl, tokens: readonly string[]): number[] {

@@ -194,14 +194,33 @@ export async function openGpu({ gpu: implementation = "native", precision = "aut
 /** Exit status of a run that Ctrl-C ended. */
 export const INTERRUPTED = 130;
 
-/** Ends with a signal when Ctrl-C is pressed, so that a run can stop with a checkpoint; a second press ends at once. */
+/** What ends a run cleanly, and the exit status then: Ctrl-C, a supervisor or scheduler. (SIGHUP is left to nohup.) */
+const STOPS: Partial<Record<Deno.Signal, number>> = Deno.build.os === "windows"
+  ? { SIGINT: INTERRUPTED, SIGBREAK: INTERRUPTED }
+  : { SIGINT: INTERRUPTED, SIGTERM: 143 };
+
+let interruption: AbortController | undefined;
+let status = INTERRUPTED;
+
+/**
+ * Aborts when Ctrl-C is pressed, or the process is asked to end in another way, so that a run can stop with a checkpoint; a second time ends the
+ * process at once.
+ */
 export function interruptSignal(): AbortSignal {
-  const controller = new AbortController();
-  const stop = () => {
-    if (controller.signal.aborted) Deno.exit(INTERRUPTED);
-    console.error("\nStopping after the step in progress; press Ctrl-C again to stop at once.");
-    controller.abort();
-  };
-  Deno.addSignalListener("SIGINT", stop);
-  return controller.signal;
+  if (interruption) return interruption.signal;
+  const { signal } = interruption = new AbortController();
+  for (const [name, value] of Object.entries(STOPS)) {
+    Deno.addSignalListener(name as Deno.Signal, () => {
+      if (signal.aborted) Deno.exit(value);
+      status = value;
+      console.error("\nStopping after the step in progress; press Ctrl-C again to stop at once.");
+      interruption?.abort();
+    });
+  }
+  return signal;
+}
+
+/** Exit status of a run that {@linkcode interruptSignal} ended. */
+export function interruptedStatus(): number {
+  return status;
 }

@@ -14,7 +14,7 @@ import { writeReport } from "../pipeline/report/html_report.ts";
 import { readJson } from "../pipeline/read_json.ts";
 import { runEvaluation, runStage1, runStage2 } from "../pipeline/runs.ts";
 import { type Study, studyTable, studyVerdict } from "../tests/bench/study.ts";
-import { gpuFlags, INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
+import { gpuFlags, interruptedStatus, openGpu, runCommand, textFlag } from "./command.ts";
 import { duration } from "./progress.ts";
 import { terminalHooks } from "./run_hooks.ts";
 
@@ -46,7 +46,7 @@ await runCommand({
     const start = performance.now();
     using hooks = terminalHooks(title, gpu);
     const result = await run(hooks);
-    if (hooks.signal?.aborted) Deno.exit(INTERRUPTED);
+    if (hooks.signal?.aborted) Deno.exit(interruptedStatus());
     console.log(`${title}: ${duration((performance.now() - start) / 1000)}`);
     return result;
   };

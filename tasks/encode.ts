@@ -2,7 +2,7 @@
 import { loadSettings } from "../config/schema.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { runEncode } from "../pipeline/runs.ts";
-import { INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
+import { interruptedStatus, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 
 const STAGES = {
@@ -32,7 +32,7 @@ await runCommand({
   for (const { reason } of skipped) console.log(`left out: ${reason}`);
   if (hooks.signal?.aborted) {
     console.log("Stopped; the features so far are kept, and the same command goes on.");
-    Deno.exitCode = INTERRUPTED;
+    Deno.exitCode = interruptedStatus();
   }
   console.log(`${encoded} pictures encoded, ${fromDisk} were there. Features: ${settings.featureCache}`);
 });

@@ -1,7 +1,7 @@
 /** `deno task eval`: accuracy on a data set. */
 import { loadSettings } from "../config/schema.ts";
 import { runEvaluation } from "../pipeline/runs.ts";
-import { INTERRUPTED, openGpu, runCommand, textFlag } from "./command.ts";
+import { interruptedStatus, openGpu, runCommand, textFlag } from "./command.ts";
 import { withMemoryAdvice } from "./memory.ts";
 import { printNotices, terminalHooks } from "./run_hooks.ts";
 
@@ -42,7 +42,7 @@ await runCommand({
       `Stopped after ${predictions.length} of ${total} pictures, which are kept. ` +
         "Go on with: deno task eval --resume (and the same settings)",
     );
-    Deno.exitCode = INTERRUPTED;
+    Deno.exitCode = interruptedStatus();
     return;
   }
   for (const { reason } of skipped) console.log(`left out: ${reason}`);

@@ -1,6 +1,6 @@
 /** What the two training tasks share. */
 import type { TrainingOutcome } from "../pipeline/runs.ts";
-import { type FlagSpec, INTERRUPTED } from "./command.ts";
+import { type FlagSpec, interruptedStatus } from "./command.ts";
 
 /** Flags of a training task. */
 export const TRAINING_FLAGS: FlagSpec = {
@@ -16,7 +16,9 @@ export function printTraining(task: string, outcome: TrainingOutcome): void {
     return;
   }
   console.log(
-    `Stopped after ${outcome.steps} steps; the checkpoint is in place. Go on with: deno task ${task} --resume (and the same settings)`,
+    outcome.steps === 0
+      ? "Stopped before the first step; nothing was changed."
+      : `Stopped after ${outcome.steps} steps; the checkpoint is in place. Go on with: deno task ${task} --resume (and the same settings)`,
   );
-  Deno.exitCode = INTERRUPTED;
+  Deno.exitCode = interruptedStatus();
 }

@@ -16,6 +16,16 @@ export interface SoftPromptParameters {
   hidden: number;
   /** The tokens' texts, `<|reserved_special_token_0|>` first. */
   tokens: string[];
+  /** How they were tuned, where the file says so; the reference's form does not. */
+  tuning?: PromptTuning;
+}
+
+/** How a soft prompt was tuned: used otherwise, it is not what was learnt. */
+export interface PromptTuning {
+  /** Where the tokens stood in a chat: `code` or `paper`. */
+  layout: string;
+  /** Views whose aspect tokens stood before them, in their order; none for a prompt that was tuned without. */
+  views: string[];
 }
 
 /**
@@ -50,7 +60,7 @@ export async function readSoftPromptFile(path: string): Promise<SoftPromptParame
  * @throws {MaspError} When the extension is another one, the rows do not fit the sizes, or the file cannot be written.
  */
 export async function writeSoftPromptFile(path: string, prompt: SoftPromptParameters): Promise<void> {
-  const { rows, count, hidden, tokens } = prompt;
+  const { rows, count, hidden, tokens, tuning } = prompt;
   if (rows.length !== count * hidden || tokens.length !== count) {
     throw new MaspError(
       `Cannot write "${path}": ${rows.length} values for ${tokens.length} tokens, expected ${count}·${hidden} for ${count}`,
@@ -58,7 +68,8 @@ export async function writeSoftPromptFile(path: string, prompt: SoftPromptParame
   }
   if (isSafetensors(path)) {
     const prefix: TensorData = { dtype: "F32", shape: [count, hidden], data: rows };
-    return await writeSafetensors(path, { prefix }, { metadata: { format: "pt", tokens: JSON.stringify(tokens) } });
+    const metadata = { format: "pt", tokens: JSON.stringify(tokens), ...(tuning && { tuning: JSON.stringify(tuning) }) };
+    return await writeSafetensors(path, { prefix }, { metadata });
   }
   const row = (i: number): TensorData => ({ dtype: "F32", shape: [hidden], data: rows.subarray(i * hidden, (i + 1) * hidden) });
   await writeTorchFile(path, new Map(tokens.map((token, i) => [token, row(i)])));
@@ -87,7 +98,19 @@ function readPrefix(path: string): SoftPromptParameters {
   if (prefix.shape.length !== 2 || count === 0 || hidden === 0) {
     throw fault(path, `prefix has shape ${showShape(prefix.shape)}, expected (tokens, hidden size)`);
   }
-  return { rows: floats(path, "prefix", prefix), count, hidden, tokens: tokenTexts(file.metadata["tokens"], count) };
+  const { tokens, tuning } = file.metadata;
+  return { rows: floats(path, "prefix", prefix), count, hidden, tokens: tokenTexts(tokens, count), ...tuningOf(tuning) };
+}
+
+/** What this program wrote into the metadata. */
+function tuningOf(metadata: string | undefined): { tuning?: PromptTuning } {
+  try {
+    const { layout, views } = JSON.parse(metadata ?? "{}");
+    const known = typeof layout === "string" && Array.isArray(views) && views.every((view) => typeof view === "string");
+    return known ? { tuning: { layout, views } } : {};
+  } catch {
+    return {}; // another program's
+  }
 }
 
 /** The texts that this program wrote into the metadata, else the reference's. */

@@ -50,6 +50,11 @@ export async function writeEvaluationReport(
   const paths = evaluationPaths(dir, options);
   await writeFileAtomic(paths.json, `${JSON.stringify(report, null, 2)}\n`);
   await writeFileAtomic(paths.markdown, evaluationMarkdown(report));
-  await writeFileAtomic(paths.predictions, report.predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join(""));
+  await writeFileAtomic(paths.predictions, predictionLines(report));
   return paths;
+}
+
+/** Text of `predictions.jsonl`. */
+export function predictionLines({ predictions }: EvaluationReport): string {
+  return predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join("");
 }

@@ -114,7 +114,8 @@ const WINDOW = 32;
  * Trains.
  *
  * @param order samples of a pass over the data, given its number: the same at each call
- * @throws {MaspError} when a loss is not finite, or the checkpoint to go on from is of another run
+ * @throws {MaspError} when a loss is not finite, or the checkpoint to go on from is of another run; when a sample cannot be had, after a checkpoint
+ * where the parameters are those of a whole number of steps
  */
 export async function* train<S>(
   trainable: Trainable<S>,
@@ -129,6 +130,7 @@ export async function* train<S>(
   const identity = JSON.stringify({ ...options.identity, totalSteps, perStep, schedule });
   const { onWarning } = options;
   const begin = options.resume && checkpointDir ? await resume(trainable, { dir: checkpointDir, identity, onWarning }) : { step: 0 };
+  if (signal?.aborted) return;
   let { step } = begin;
   let saved = step;
   await options.onBegin?.({ ...begin, totalSteps });
@@ -156,6 +158,15 @@ export async function* train<S>(
     options.onSave?.(step);
   };
   let epochOrder: { epoch: number; samples: readonly S[] } | undefined;
+  let whole = true; // the parameters are those after `step`, and no others
+  const stop = async function* (error: MaspError): AsyncGenerator<TrainingStep, MaspError> {
+    if (whole) {
+      yield* await reader.read();
+      yield* await reader.read();
+      await save();
+    }
+    return stopped(error, { saved });
+  };
   while (step < lastStep && !signal?.aborted) {
     const epoch = Math.floor(step / stepsPerEpoch);
     if (epochOrder?.epoch !== epoch) epochOrder = { epoch, samples: order(epoch) };
@@ -168,17 +179,25 @@ export async function* train<S>(
       for (const [g, group] of groups.entries()) {
         trainable.prefetch?.([...group, ...(groups[g + 1] ?? [])].map((i) => window[i]).concat(groups[g + 1] ? [] : next));
         const facts = group.map((i) => factsOf(step + i));
-        const taken = await grouping.takeSteps(group.map((i, k) => ({ sample: window[i], learningRate: facts[k].learningRate })));
+        const asked = group.map((i, k) => ({ sample: window[i], learningRate: facts[k].learningRate }));
+        const taken = await grouping.takeSteps(asked).catch(faulty);
+        if (taken instanceof MaspError) throw yield* stop(taken);
+        whole = false;
         taken.forEach(({ loss, norm }, k) => reader.add(facts[k], { losses: [reader.keep(loss)], norm: reader.keep(norm) }));
         if (reader.due) yield* await reader.read();
       }
       step += steps;
+      whole = true;
     } else {
       const batch = epochOrder.samples.slice(first, first + perStep);
       trainable.prefetch?.(epochOrder.samples.slice(first, first + 3 * perStep));
       trainable.begin();
       const losses: number[] = [];
-      for (const sample of batch) losses.push(reader.keep(await trainable.accumulate(sample, { weight: 1 / batch.length, step })));
+      for (const sample of batch) {
+        const loss = await trainable.accumulate(sample, { weight: 1 / batch.length, step }).catch(faulty);
+        if (loss instanceof MaspError) throw yield* stop(loss);
+        losses.push(reader.keep(loss));
+      }
       const facts = factsOf(step);
       reader.add(facts, { losses, norm: reader.keep(await trainable.update(facts)) });
       step++;
@@ -200,9 +219,24 @@ function behind(step: number, size: number): number {
   return (Math.floor(step / size) + 1) * size;
 }
 
+/** A fault of the input, such as a picture that is gone, to be handled where the checkpoint is; other errors are thrown. */
+function faulty(error: unknown): MaspError {
+  if (error instanceof MaspError) return error;
+  throw error;
+}
+
+function stopped(cause: MaspError, { saved }: { saved: number }): MaspError {
+  const onward = saved === 0 ? "" : " When this is mended, --resume goes on from there.";
+  return new MaspError(`Training stopped. ${cause.message}\n${leftAt(saved)}${onward}`, { cause });
+}
+
+function leftAt(saved: number): string {
+  return saved === 0 ? "No checkpoint had been written yet." : `The checkpoint of step ${saved} is in place.`;
+}
+
 function notFinite(what: string, options: { saved: number; learningRate?: number }): MaspError {
   const { saved, learningRate } = options;
-  const left = saved === 0 ? "No checkpoint had been written yet." : `The checkpoint of step ${saved} is in place.`;
+  const left = leftAt(saved);
   const rate = learningRate === undefined ? "" : ` (this step's was ${learningRate})`;
   return new MaspError(`Training stopped: the ${what}. ${left} Try a lower learning rate${rate} or a longer warm-up.`);
 }

@@ -39,6 +39,21 @@ Deno.test("editDistance: insertions, deletions, replacements, exchanged neighbou
   assertEquals(nearestName("Weight-Decy", ["warmup_ratio", "weight_decay"]), "weight_decay");
 });
 
+Deno.test("findModelFolder: what Hugging Face's programs have in their cache; otherwise how to get it", async () => {
+  const repo = "hub/models--Qwen--Small-VL";
+  await withFolder({ [`${repo}/refs/main`]: "0123abcd\n", [`${repo}/snapshots/0123abcd/config.json`]: "{}" }, async (root) => {
+    const before = Deno.env.get("HF_HUB_CACHE");
+    Deno.env.set("HF_HUB_CACHE", join(root, "hub"));
+    try {
+      assertEquals(await findModelFolder("Qwen/Small-VL"), join(root, repo, "snapshots", "0123abcd"));
+      await assertRejects(() => findModelFolder("Qwen/Other"), MaspError, "deno task download Qwen/Other makes the latter");
+    } finally {
+      if (before === undefined) Deno.env.delete("HF_HUB_CACHE");
+      else Deno.env.set("HF_HUB_CACHE", before);
+    }
+  });
+});
+
 Deno.test("findModelFolder: the folder itself, or the last part of the name in weights/", async () => {
   const before = Deno.cwd();
   await withFolder({ "weights/Small-VL/config.json": "{}", "own/config.json": "{}" }, async (root) => {

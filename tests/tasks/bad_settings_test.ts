@@ -16,6 +16,7 @@ Deno.test("bad settings: an unknown flag, a misspelt setting, values of a wrong 
     ["eval", ["--gpu", "cuda"], [/--gpu is "cuda"; expected native or dawn|--gpu is "cuda", expected one of native, dawn/]],
     ["serve", ["--port", "99999"], [/--port is 99999; expected a whole number up to 65535/]],
     ["serve", ["--port", "http"], [/--port is "http"; expected a number/]],
+    ["stage1", ["--output-path", "aspect.bin"], [/--output-path is "aspect.bin", expected a file that ends in .safetensors, .pth or .pt/]],
     ["stage1", ["--output_dir", "x", "stray"], [/^deno task stage1 takes flags only, but "stray" stands alone/]],
     ["stage1", ["--gradient_checkpointing", "False"], [/"False" stands alone\. Switches take no value: --name is on, --no-name is off/]],
     ["stage2", ["-r"], [/^deno task stage2 has no flag -r; flags are whole words/, /--resume/]],

@@ -34,26 +34,20 @@ Deno.test("check takes all stages from one settings file, and names what is miss
   assertMatch(lacking.stdout, /missing stage1 pictures: .*nowhere/);
 });
 
-Deno.test("Ctrl-C ends a training with a checkpoint, says how to go on, and does not look like success", async () => {
-  await using place = await workplace();
-  const output = place.file("interrupted");
-  const task = await startTask("stage1", [
-    "--config",
-    place.config,
-    "--output-dir",
-    output,
-    "--num-train-epochs",
-    "1000",
-    "--logging-steps",
-    "1",
-  ]);
-  const metrics = join(output, "metrics.jsonl");
-  const size = () => Deno.stat(metrics).then(({ size }) => size, () => 0);
-  const patience = performance.now() + 60_000;
-  while (await size() === 0 && performance.now() < patience) await new Promise((resolve) => setTimeout(resolve, 20));
-  task.interrupt();
-  const { code, stdout, stderr } = await task.outcome;
-  assertEquals(code, 130, stdout + stderr);
-  const [, steps] = /Stopped after (\d+) steps; .*deno task stage1 --resume/.exec(stdout)!;
-  assertEquals(await savedSteps(join(output, "checkpoints")), [Number(steps)]);
-});
+for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  Deno.test(`${signal} ends a training with a checkpoint, says how to go on, and does not look like success`, async () => {
+    await using place = await workplace();
+    const output = place.file("interrupted");
+    const flags = ["--output-dir", output, "--num-train-epochs", "1000", "--logging-steps", "1"];
+    const task = await startTask("stage1", ["--config", place.config, ...flags]);
+    const metrics = join(output, "metrics.jsonl");
+    const size = () => Deno.stat(metrics).then(({ size }) => size, () => 0);
+    const patience = performance.now() + 60_000;
+    while (await size() === 0 && performance.now() < patience) await new Promise((resolve) => setTimeout(resolve, 20));
+    task.interrupt(signal);
+    const { code, stdout, stderr } = await task.outcome;
+    assertEquals(code, status, stdout + stderr);
+    const [, steps] = /Stopped after (\d+) steps; .*deno task stage1 --resume/.exec(stdout)!;
+    assertEquals(await savedSteps(join(output, "checkpoints")), [Number(steps)]);
+  });
+}

@@ -34,6 +34,9 @@ Deno.test("soft prompt file: both forms give back what was written", async () =>
       assertEquals(await readSoftPromptFile(dir.file(name)), prompt);
     }
   }
+  const tuning = { layout: "paper", views: ["scene", "object"] };
+  await writeSoftPromptFile(dir.file("tuned.safetensors"), { ...randomPrompt(2, 4), tuning });
+  assertEquals((await readSoftPromptFile(dir.file("tuned.safetensors"))).tuning, tuning);
   const value = await readTorchFile(dir.file("prompt.pt")) as Map<string, TensorData>;
   assertEquals([...value].map(([name, { shape }]) => [name, shape]), Array.from({ length: 8 }, (_, i) => [promptToken(i), [16]]));
 });

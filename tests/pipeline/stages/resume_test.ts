@@ -2,12 +2,18 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import type { Gpu } from "../../../kernels/gpu.ts";
+import { createAspects, trainAspects } from "../../../pipeline/aspect_attend.ts";
 import { savedSteps } from "../../../pipeline/checkpoint/run_state.ts";
+import { decodePicture } from "../../../pipeline/data/decode_picture.ts";
+import { loadExamples } from "../../../pipeline/data/examples.ts";
+import { loadPrompts } from "../../../pipeline/data/prompts.ts";
+import { FeatureStore } from "../../../pipeline/encode.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
+import { loadQwen2Vl } from "../../../pipeline/load.ts";
 import { readMetrics } from "../../../pipeline/report/metrics_log.ts";
 import { runEvaluation, type RunEvaluationOptions, type RunHooks, runStage1, runStage2 } from "../../../pipeline/runs.ts";
 import { runSettings } from "./run_settings.ts";
-import { deviceTest, temporaryFolder } from "./support.ts";
+import { DEMO, DEMO_DATA, DEMO_MODEL, deviceTest, temporaryFolder } from "./support.ts";
 
 type Flags = Record<string, string>;
 type Run = (gpu: Gpu, flags: Flags & { output_dir: string }, options?: RunHooks & { resume?: boolean }) => ReturnType<typeof runStage1>;
@@ -87,29 +93,39 @@ deviceTest("resume: other settings are an error that names them, and nothing is 
   assertEquals([more.finished, more.steps], [true, 4]);
 });
 
-deviceTest("a run that begins anew sets the earlier one aside, which can go on from there", async (gpu) => {
+deviceTest("a picture that is gone in the middle stops a training with a checkpoint, from which it goes on", async (gpu) => {
   using dir = temporaryFolder();
-  const whole = await stage1(gpu, { output_dir: dir.file("whole"), max_steps: "8" });
-  const output_dir = dir.file("run");
-  const previous = join(output_dir, "previous");
-  const flags = { max_steps: "8", output_dir };
-  const stopped = await stage1(gpu, flags, stopAfter(4));
-  const earlier = await Promise.all(["metrics.jsonl", "run.json"].map((name) => Deno.readTextFile(join(output_dir, name))));
-  const notices: string[] = [];
-  const broken = () => stage1(gpu, { ...flags, learning_rate: "1e30" }, { onNotice: (text) => notices.push(text) });
-  await assertRejects(broken, MaspError, "the loss is");
-  assert(
-    notices.some((text) => text.includes(`${stopped.steps} steps`) && text.includes(`--output-dir ${previous} --resume`)),
-    notices.join(),
-  );
-  assertEquals(await savedSteps(join(previous, "checkpoints")), [stopped.steps]);
-  assertEquals(await Promise.all(["metrics.jsonl", "run.json"].map((name) => Deno.readTextFile(join(previous, name)))), earlier);
-  const resumed = await stage1(gpu, { ...flags, output_dir: previous }, { resume: true });
-  assertEquals(await Deno.readFile(resumed.outputPath), await Deno.readFile(whole.outputPath));
-  const [newest] = await savedSteps(join(output_dir, "checkpoints"));
-  await stage1(gpu, { ...flags, max_steps: "1" }); // of earlier runs, the latest is kept
-  assertEquals(await savedSteps(join(previous, "checkpoints")), [newest]);
-  assertEquals(await savedSteps(join(output_dir, "checkpoints")), [1]);
+  using model = await loadQwen2Vl(gpu, DEMO_MODEL);
+  const examples = await loadExamples(DEMO_DATA, { split: "train", limit: 12 });
+  const prompts = await loadPrompts(join(DEMO, "prompts.json"));
+  const run = async (name: string, options: { lost?: number; resume?: boolean; batchSize: number }) => {
+    let count = 0;
+    const read = async (image: string) => {
+      if (count++ === options.lost) throw new MaspError(`Cannot read "${image}"`);
+      return model.processor.process(await decodePicture(await Deno.readFile(image), { name: image }));
+    };
+    await using store = new FeatureStore(model, { read, gpuBytes: 0 });
+    using aspects = createAspects(model, { tokens: 5, seed: 1 });
+    const { batchSize, resume } = options;
+    const steps: number[] = [];
+    const training = { examples, prompts, store, batchSize, resume, epochs: 1, maxSteps: 8, checkpointDir: dir.file(name) };
+    try {
+      for await (const { step } of trainAspects(model, aspects, training)) steps.push(step);
+    } catch (error) {
+      return { steps, message: (error as Error).message };
+    }
+    await aspects.save(dir.file(`${name}.safetensors`));
+    return { steps, message: "" };
+  };
+  assertEquals((await run("whole", { batchSize: 2 })).message, "");
+  const { steps, message } = await run("parts", { batchSize: 2, lost: 9 });
+  const [saved] = await savedSteps(dir.file("parts"));
+  assert(saved > 0 && saved < 8, message);
+  assertEquals(steps, Array.from({ length: saved }, (_, i) => i));
+  assertMatch(message, new RegExp(`^Training stopped. Cannot read ".*"\nThe checkpoint of step ${saved} is in place. .*--resume`));
+  assertEquals((await run("parts", { batchSize: 2, resume: true })).steps.at(-1), 7);
+  assertEquals(await Deno.readFile(dir.file("parts.safetensors")), await Deno.readFile(dir.file("whole.safetensors")));
+  assertMatch((await run("together", { batchSize: 1, lost: 7 })).message, /^Training stopped. Cannot read ".*"\nNo checkpoint/);
 });
 
 deviceTest("resume: an evaluation that was interrupted keeps its predictions, and goes on to the same ones", async (gpu) => {
