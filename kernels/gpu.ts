@@ -7,49 +7,18 @@ import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
 import type { ProductKernel } from "./linear/product_choice.ts";
 import type { Plan, ProfileEntry } from "./plan.ts";
+import { noAdapterMessage } from "./no_adapter.ts";
 import { type SubgroupMatrixShape, subgroupMatrixShapes } from "./subgroup_matrix.ts";
 import { encodeCopy, readTensors, type TensorCopy, uploadBytes } from "./transfer.ts";
 import { ScratchPool } from "./arena.ts";
+import type { GpuCounters, RequestGpuOptions } from "./gpu_options.ts";
+
+export type { GpuCounters, RequestGpuOptions } from "./gpu_options.ts";
 
 /** Something went wrong on the GPU: no adapter, out of memory, a lost device, a shader that does not compile. */
 export class GpuError extends Error {
   /** The class's name. */
   override name = "GpuError";
-}
-
-/** What was created and run so far. */
-export interface GpuCounters {
-  /** Compute pipelines compiled. */
-  pipelines: number;
-  /** Bind groups created. */
-  bindGroups: number;
-  /** Buffers created. */
-  buffers: number;
-  /** Dispatches encoded. */
-  dispatches: number;
-  /** Command buffers submitted. */
-  submits: number;
-  /** Bytes of GPU memory held now. */
-  bytes: number;
-  /** The most bytes of GPU memory that were held at once. */
-  peakBytes: number;
-}
-
-/** Options of {@linkcode requestGpu}. */
-export interface RequestGpuOptions {
-  /** Any WebGPU implementation; Deno's own (`navigator.gpu`) when left out. */
-  gpu?: GPU;
-  /** Which adapter to prefer where there are several. */
-  powerPreference?: GPUPowerPreference;
-  /**
-   * Whether products with frozen weights may round their factors to f16 (about 1e-3 of their size) where the adapter computes with it.
-   * Left out: f16 on hardware, f32 on software adapters, which gain nothing by it.
-   */
-  precision?: "f32" | "f16";
-  /** Choose kernels as for a software adapter or as for hardware, whatever the adapter is (to try the others). */
-  software?: boolean;
-  /** Refuse to allocate more than this many bytes in all (for trying how a run behaves on a smaller GPU). */
-  memoryLimit?: number;
 }
 
 /** So long a failed wait listens for the device's own account of what went wrong. */
@@ -70,18 +39,7 @@ const WANTED_FEATURES = ["shader-f16", "timestamp-query", "chromium-experimental
 export async function requestGpu(options: RequestGpuOptions = {}): Promise<Gpu> {
   const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
   const adapter = await gpu?.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
-  if (!adapter && options.gpu) {
-    throw new GpuError(
-      "The WebGPU implementation that was chosen finds no adapter. Dawn asks more of a driver than Deno's own WebGPU: the software drivers " +
-        "of some systems are not enough. Install a Vulkan driver for your GPU, or leave --gpu dawn out.",
-    );
-  }
-  if (!adapter) {
-    throw new GpuError(
-      "No WebGPU adapter answers. Install a Vulkan driver for your GPU, or the software driver " +
-        "(Debian and Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1), then run deno task check.",
-    );
-  }
+  if (!adapter) throw new GpuError(noAdapterMessage({ chosen: options.gpu !== undefined }));
   const requiredLimits: Record<string, number> = {};
   const limits = adapter.limits as unknown as Record<string, number>;
   for (const name in adapter.limits) {

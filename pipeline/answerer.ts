@@ -4,7 +4,6 @@ import type { Qwen2Vl } from "./load.ts";
 import { type Chat, maspSequence } from "./masp_sequence.ts";
 import type { PictureInputs } from "./picture_inputs.ts";
 import { Generator } from "./qwen2_vl/generate.ts";
-import { inRuns } from "./qwen2_vl/in_runs.ts";
 import type { Prompt } from "./qwen2_vl/prompt.ts";
 import { mropePositions } from "./qwen2_vl/mrope_positions.ts";
 import type { SoftPrompt } from "./soft_prompt.ts";
@@ -23,9 +22,6 @@ export interface AnswererOptions {
    */
   mode?: "masp" | "qwen2-vl";
 }
-
-/** Bytes of the largest tensor of a pass over several prompts. */
-const MOST_BYTES = 2 ** 29;
 
 /** A question about a picture. */
 export interface Question {
@@ -61,16 +57,14 @@ export class Answerer implements Disposable {
   }
 
   /**
-   * Begins greedy answers to questions about pictures, all in one pass: when this promise is fulfilled, all the work is submitted, and the
-   * next answers can be begun while these are computed.
+   * Begins greedy answers to questions about pictures, in one pass where the adapter's buffers take it: when this promise is fulfilled, all
+   * the work is submitted, and the next answers can be begun while these are computed.
    *
    * @throws {MaspError} when a picture cannot be read or decoded
    */
   async begin(asked: readonly Question[]): Promise<{ answers: Promise<Answer[]> }> {
     const prompts = await this.#prepare(asked);
-    const generator = this.#generatorNow();
-    const parts = this.#inPasses(prompts).map((part) => generator.generate(part));
-    const answers = Promise.all(parts).then((parts) => parts.flatMap(({ tokens }) => tokens.map((tokens) => this.#answer(tokens))));
+    const answers = this.#generatorNow().generate(prompts).then(({ tokens }) => tokens.map((tokens) => this.#answer(tokens)));
     answers.catch(() => {}); // reported where it is awaited
     return { answers };
   }
@@ -89,11 +83,8 @@ export class Answerer implements Disposable {
     const prompts = await this.#prepare(asked);
     const end = tokenizer.idOf("<|im_end|>");
     const continuations = options.answers.map((answer) => [...tokenizer.encode(answer), end]);
-    const generator = this.#generatorNow();
-    const parts = this.#inPasses(prompts).map((part) => generator.scoreAll(part, continuations));
-    const results = Promise.all(parts).then((parts) =>
-      parts.flat().map(({ scores, tokens }) => ({ scores, answer: this.#answer(tokens) }))
-    );
+    const scored = this.#generatorNow().scoreAll(prompts, continuations);
+    const results = scored.then((all) => all.map(({ scores, tokens }) => ({ scores, answer: this.#answer(tokens) })));
     results.catch(() => {}); // reported where it is awaited
     return { results };
   }
@@ -123,13 +114,6 @@ export class Answerer implements Disposable {
       const start = sequence.rows.features.indexOf(firstFeature);
       return { ...sequence, positions: mropePositions(sequence.ids.length, [{ start, grid }]) };
     });
-  }
-
-  /** Prompts in passes whose largest tensor, gate and up of a layer, is not too large. */
-  #inPasses(prompts: readonly Prompt[]): Prompt[][] {
-    const { gpu, network: { config: { text } } } = this.#model;
-    const most = Math.min(gpu.maxBindingBytes, MOST_BYTES) / (4 * 2 * text.intermediate) - 64; // a pass is rounded up
-    return inRuns(prompts, { most, size: ({ ids }) => ids.length });
   }
 
   /** The generator on the sources' present tensors. */

@@ -11,7 +11,8 @@ import { createNetwork, type Network } from "./qwen2_vl/network.ts";
 import { loadPictureProcessor, type PictureProcessor } from "./qwen2_vl/preprocess/preprocess.ts";
 import { matrixType } from "./qwen2_vl/quantize.ts";
 import { VisionTower } from "./qwen2_vl/vision_tower.ts";
-import { expectedTensors, loadWeights, type TensorSource } from "./qwen2_vl/weights.ts";
+import { loadWeights, storedBytes, type TensorSource } from "./qwen2_vl/load_weights.ts";
+import { expectedTensors } from "./qwen2_vl/weights.ts";
 import { readOptionalJson } from "./read_json.ts";
 import { type ChatTemplate, loadChatTemplate } from "./text/chat_template.ts";
 import { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
@@ -80,8 +81,9 @@ export async function loadQwen2Vl(gpu: Gpu, dir: string, options: LoadQwen2VlOpt
       `Cannot load "${dir}": tokenizer.json has ${tokenizer.size} tokens, config.json only ${config.text.vocabulary} rows. Are they of the same model?`,
     );
   }
-  const total = [...expected.keys()].reduce((sum, name) => sum + bytesOf(folder, name), 0);
-  const type = chooseWeights(gpu, { wanted: options.weights ?? "auto", folder, expected });
+  const total = [...expected.keys()].reduce((sum, name) => sum + storedBytes(folder.tensor(name)!), 0);
+  const { weights: wanted = "auto" } = options;
+  const type = wanted === "auto" ? automaticWeights(gpu, expected) : wanted;
   const weights = await loadWeights(gpu, sourceOf(folder, options), {
     config,
     weights: type,
@@ -153,18 +155,13 @@ function checkTypes(folder: ModelFolder, expected: ReadonlyMap<string, unknown>)
   );
 }
 
-function bytesOf(folder: ModelFolder, name: string): number {
-  const tensor = folder.tensor(name);
-  const width = tensor?.dtype === "F32" ? 4 : 2;
-  return (tensor?.shape ?? [0]).reduce((a, b) => a * b, width);
-}
-
-function chooseWeights(
-  gpu: Gpu,
-  options: { wanted: WeightType | "auto"; folder: ModelFolder; expected: Map<string, number[]> },
-): WeightType | undefined {
-  const { wanted, expected } = options;
-  if (wanted !== "auto") return wanted;
+/**
+ * The number type of weights where none is wanted: f32 for a small model on a software adapter, which gains nothing by others.
+ *
+ * @param expected shapes of the checkpoint's tensors
+ * @returns nothing where the checkpoint's own is kept
+ */
+export function automaticWeights(gpu: Gpu, expected: ReadonlyMap<string, readonly number[]>): WeightType | undefined {
   const numbers = [...expected.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
   return gpu.software && 4 * numbers < SMALL_MODEL_BYTES ? "f32" : undefined;
 }

@@ -17,7 +17,7 @@ export interface TextModel {
 }
 
 /** The system message of every chat, as the reference has it. */
-export const SYSTEM_MESSAGE = "You are a helpful assistant.";
+const SYSTEM_MESSAGE = "You are a helpful assistant.";
 
 /** Where the prompt rows stand: twice (the published code) or once, behind the picture (the paper's figure). */
 export type PromptLayout = "code" | "paper";

@@ -10,7 +10,7 @@ import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
 import { FeatureStore } from "./encode.ts";
 import { DEFAULT_BATCH, evaluate } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
-import { PictureInputs } from "./picture_inputs.ts";
+import { ASPECT_BYTES, aspectBytes, PictureInputs } from "./picture_inputs.ts";
 import { createSoftPrompt } from "./prompt_tune.ts";
 import { AspectTrainer } from "./train/aspect_trainer.ts";
 import { PromptTrainer } from "./train/prompt_trainer.ts";
@@ -77,8 +77,12 @@ export async function estimateMemory(gpu: Gpu, settings: RunSettings, options: E
   const largest = 4 * hidden * blank[0].tokens;
   const counted = 4 * hidden * blank.reduce((sum, { tokens }) => sum + tokens, 0);
   const features = Math.min(limit + largest, Math.max(count, blank.length) * largest);
-  const total = counters.peakBytes + Math.max(0, features - counted);
-  return { weights, trained, features, activations: total - weights - trained - features, total };
+  // Aspect tokens of the pictures that the steps did not come to; stage 1 keeps none.
+  const others = Math.max(0, count - blank.length);
+  const keptTokens = settings.stage === "stage1" ? 0 : Math.min(others * aspectBytes(aspects), ASPECT_BYTES);
+  const total = counters.peakBytes + Math.max(0, features - counted) + keptTokens;
+  const kept = features + keptTokens;
+  return { weights, trained, features: kept, activations: total - weights - trained - kept, total };
 }
 
 interface Parts {

@@ -12,13 +12,21 @@ import type { Qwen2Vl } from "./load.ts";
 /** A picture's features begin at a multiple of so many rows, and of 256 bytes, as copies and bindings must. */
 const ROWS = 64;
 
+/** Bytes of GPU memory in which aspect tokens are kept, where nothing else is said. */
+export const ASPECT_BYTES = 128 * 2 ** 20;
+
+/** Bytes of the aspect tokens that are kept of a picture. */
+export function aspectBytes({ views, stride, hidden }: AspectModules): number {
+  return 4 * hidden * Math.max(1, views.length) * stride;
+}
+
 /** Options of {@linkcode PictureInputs}. */
 export interface PictureInputsOptions {
   /** Where features come from. */
   store: FeatureStore;
   /** Trained aspect modules; without them there are no aspect tokens. */
   aspects?: AspectModules;
-  /** Aspect tokens are kept in this many bytes of GPU memory; 128 MiB when left out. */
+  /** Aspect tokens are kept in this many bytes of GPU memory; {@linkcode ASPECT_BYTES} when left out. */
   gpuBytes?: number;
   /** Pictures at a time, at most; 1 when left out. */
   batch?: number;
@@ -44,7 +52,6 @@ export class PictureInputs implements Disposable {
   readonly #options: PictureInputsOptions;
   readonly #plans = new PlanCache<Plan>(64);
   readonly #known = new Map<string, Tensor>();
-  readonly #stride: number;
   /** Rows of `aspects` of a picture. */
   readonly #aspectHeight: number;
   #features: Tensor;
@@ -55,14 +62,13 @@ export class PictureInputs implements Disposable {
   /** @param model the model whose features these are */
   constructor(model: Qwen2Vl, options: PictureInputsOptions) {
     options.aspects?.expectResident();
-    const { views = [], tokens = 1 } = options.aspects ?? {};
+    const { views = [], stride = 8 } = options.aspects ?? {};
     this.#model = model;
     this.#options = options;
-    this.#stride = Math.ceil(tokens / 8) * 8; // a view's tokens begin at a multiple of 256 bytes, as bindings must
-    this.aspectRows = views.flatMap((_, v) => Array.from({ length: tokens }, (_, i) => v * this.#stride + i));
+    this.aspectRows = views.flatMap((_, v) => options.aspects!.tokenRows(v));
     const { hidden } = model.network.config.text;
     this.#features = model.gpu.tensor([64, hidden], { label: "features of the picture" });
-    this.#aspectHeight = Math.max(1, views.length) * this.#stride;
+    this.#aspectHeight = Math.max(1, views.length) * stride;
     const { batch = 1 } = options;
     this.#aspects = model.gpu.tensor([batch * this.#aspectHeight, hidden], { label: "aspect tokens of the picture" });
   }
@@ -147,7 +153,7 @@ export class PictureInputs implements Disposable {
       const { hidden } = this.#model.network.config.text;
       const features = this.#features.view([tokens, hidden]);
       aspects!.views.forEach((view, v) => {
-        const z = this.#aspects.view([aspects!.tokens, hidden], v * this.#stride * hidden * 4);
+        const z = this.#aspects.view([aspects!.tokens, hidden], v * aspects!.stride * hidden * 4);
         aspects!.recordForward(plan, view, { features, z });
       });
       return plan;
@@ -158,7 +164,7 @@ export class PictureInputs implements Disposable {
     const { gpu } = this.#model;
     this.#known.set(image, copy);
     this.#bytes += copy.bytes;
-    const limit = this.#options.gpuBytes ?? 128 * 2 ** 20;
+    const limit = this.#options.gpuBytes ?? ASPECT_BYTES;
     for (const [oldest, tensor] of this.#known) {
       if (this.#bytes <= limit || tensor === copy) return;
       this.#known.delete(oldest);

@@ -80,7 +80,8 @@ export function createSoftPrompt(model: Qwen2Vl, options: SoftPromptOptions = {}
   const tokens = Array.from({ length: count }, (_, i) => promptToken(i));
   const ids = promptIds(model, tokens);
   const { gpu, network: { weights: { embedding }, config: { text } } } = model;
-  const rows = gpu.tensor([count, text.hidden], { label: "soft prompt" });
+  using making = new DisposableStack(); // frees the rows where it fails
+  const rows = making.adopt(gpu.tensor([count, text.hidden], { label: "soft prompt" }), (rows) => gpu.destroy(rows));
   using plan = new Plan(gpu, "first rows of the soft prompt");
   if (ids[count - 1] >= embedding.rows) {
     const share = plan.persistent([1, Math.ceil(embedding.rows / 4) * 4], {
@@ -92,7 +93,9 @@ export function createSoftPrompt(model: Qwen2Vl, options: SoftPromptOptions = {}
   const index = plan.persistent([count], { dtype: "u32", data: Uint32Array.from(ids) });
   gatherMatrixRows(plan, { matrix: embedding, index, out: rows });
   plan.run();
-  return new SoftPrompt(model, { rows, tokens, layout });
+  const prompt = new SoftPrompt(model, { rows, tokens, layout });
+  making.move();
+  return prompt;
 }
 
 /**
@@ -113,9 +116,14 @@ export async function loadSoftPrompt(model: Qwen2Vl, path: string, options: Omit
   if (tuned && tuned !== layout) {
     throw new MaspError(`Cannot use "${path}" with the layout "${layout}": it was tuned with "${tuned}"; give --layout ${tuned}`);
   }
-  const tensor = model.gpu.tensor([count, hidden], { data: rows, label: "soft prompt" });
+  using making = new DisposableStack(); // frees the rows where the tokens are none that a prompt may have
+  const tensor = making.adopt(
+    model.gpu.tensor([count, hidden], { data: rows, label: "soft prompt" }),
+    (tensor) => model.gpu.destroy(tensor),
+  );
   const prompt = new SoftPrompt(model, { rows: tensor, tokens, layout });
   prompt.tunedWith = tuning?.views;
+  making.move();
   return prompt;
 }
 

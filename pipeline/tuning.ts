@@ -9,7 +9,7 @@ import { readJson } from "./read_json.ts";
 
 const sideSchema = z.union([z.literal(64), z.literal(128)]);
 const kernelSchema = z.strictObject({
-  variant: z.enum(["subgroup_matrix", "subgroup", "tiled"]),
+  variant: z.enum(["subgroup_matrix", "subgroup", "tiled", "vector"]),
   tile: z.strictObject({ rows: sideSchema, columns: sideSchema, half: z.boolean() }).optional(),
   splits: z.int().min(1).max(64).optional(),
 }).refine(({ variant, tile }) => (variant === "tiled") === (tile !== undefined), {

@@ -1,8 +1,8 @@
 /** `deno task bench`: measures this machine. Medians; ratios within one run. */
-import { join } from "@std/path";
+import { openModelFolder } from "../pipeline/checkpoint/model_folder.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
-import { readJson } from "../pipeline/read_json.ts";
+import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
 import { makeCheckpoint } from "../tests/bench/checkpoint/make_checkpoint.ts";
 import { type ModelSize, publishedConfig } from "../tests/bench/checkpoint/published_config.ts";
 import { bench7b } from "../tests/bench/large/bench_7b.ts";
@@ -13,7 +13,7 @@ import { benchSteps } from "../tests/bench/steps.ts";
 import { benchStudy } from "../tests/bench/study.ts";
 import { benchTune } from "../tests/bench/tune.ts";
 import { isWeightType, WEIGHT_TYPES } from "../kernels/linear/weight_types.ts";
-import type { LoadQwen2VlOptions } from "../pipeline/load.ts";
+import { automaticWeights, type LoadQwen2VlOptions } from "../pipeline/load.ts";
 import { gpuFlags, type Invocation, numberFlag, openGpu, runCommand, textFlag, wholeFlag } from "./command.ts";
 import { Progress } from "./progress.ts";
 
@@ -36,7 +36,7 @@ await runCommand({
     size: { help: "make-checkpoint, tune: 2b or 7b", value: "SIZE" },
     layers: { help: "make-checkpoint: decoder layers (28)", value: "N" },
     "vision-layers": { help: "make-checkpoint: vision blocks (32)", value: "N" },
-    rows: { help: "tune: rows of the products (48,192,384,768,1024,1536)", value: "NUMBERS" },
+    rows: { help: "tune: rows of the products (12,16,48,192,384,768,1024,1536)", value: "NUMBERS" },
     seeds: { help: "study: seeds (1,2,3)", value: "NUMBERS" },
     test: { help: "study: test data (demo/emoset)", value: "DIR" },
     seed: { help: "make-checkpoint: seed of the weights (0)", value: "N" },
@@ -137,16 +137,24 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
 
 async function tune(invocation: Invocation, checkpoint?: string): Promise<void> {
   const size = sizeFlag(invocation);
-  const name = checkpoint ?? size ?? "demo/model";
-  const weights = textFlag(invocation, "weights") ?? "bf16";
-  if (!isWeightType(weights)) throw new MaspError(`--weights is "${weights}"; expected ${WEIGHT_TYPES.join(", ")}`);
+  const weights = weightsFlag(invocation);
+  const model = size && !checkpoint ? { config: publishedConfig(size), stored: "BF16" } : await modelOf(checkpoint ?? "demo/model");
+  const config = parseConfig(model.config, { name: size ?? checkpoint ?? "demo/model" });
   await using gpu = await openGpu(gpuFlags(invocation));
   await benchTune(gpu, {
-    config: parseConfig(size && !checkpoint ? publishedConfig(size) : await readJson(join(name, "config.json")), { name }),
-    dtype: weights,
-    rows: numbers(invocation, "rows") ?? [48, 192, 384, 768, 1024, 1536],
+    config,
+    weights: weights === "auto" ? automaticWeights(gpu, expectedTensors(config)) : weights,
+    stored: model.stored,
+    rows: numbers(invocation, "rows") ?? [12, 16, 48, 192, 384, 768, 1024, 1536],
     repeats: wholeFlag(invocation, "repeats", 1) ?? 7,
   });
+}
+
+/** A checkpoint's configuration, and the number type of its layers' weights. */
+async function modelOf(dir: string): Promise<{ config: Record<string, unknown>; stored: string }> {
+  using folder = await openModelFolder(dir);
+  const { dtype = "BF16" } = folder.tensor("model.layers.0.self_attn.q_proj.weight") ?? {};
+  return { config: folder.config, stored: dtype };
 }
 
 async function study(invocation: Invocation): Promise<void> {

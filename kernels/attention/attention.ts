@@ -48,7 +48,9 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   const lse = args.lse === true ? plan.scratch([rows, heads], { label: "attention lse" }) : args.lse || undefined;
   if (lse) expectShape(lse, [rows, heads]);
   const bytes = decodeBytes({ headDim, group });
-  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, headDim, bytes, precision: args.precision });
+  const splits = Math.max(1, Math.ceil(keys / PART));
+  const partBytes = 4 * rows * heads * splits * headDim;
+  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, headDim, bytes, partBytes, precision: args.precision });
   if (rows === 0) return { out, lse };
   const operands = { q, k, v, ranges };
   const results = { y: out, ...(lse ? { lse } : {}) };
@@ -83,7 +85,6 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     });
   } else {
     expectWorkgroupMemory(plan.gpu, bytes);
-    const splits = Math.max(1, Math.ceil(keys / PART));
     const parts = plan.scratch([rows * heads * splits, headDim], { label: "attention parts" });
     const sums = plan.scratch([rows * heads * splits, 2], { label: "attention sums" });
     plan.dispatch({ label, code: decodeParts({ headDim, group }) }, {
@@ -95,7 +96,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     plan.dispatch({ label: `attention join ${headDim}`, code: decodeJoin({ headDim }, options) }, {
       tensors: { ranges, parts, sums, ...results },
       params,
-      workgroups: [Math.ceil(rows * heads * headDim / 4 / 64)],
+      workgroups: [Math.ceil(rows * heads * headDim / 4 / 64)], // of few rows: never too many
     });
   }
   return { out, lse };

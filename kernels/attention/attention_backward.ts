@@ -1,4 +1,5 @@
 /** Gradients of grouped-query attention over key ranges, with the scores computed anew from `lse` (FlashAttention, arXiv:2205.14135). */
+import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import keySumCode from "./key_sum.wgsl" with { type: "text" };
@@ -17,28 +18,19 @@ export interface AttentionBackwardArgs extends AttentionOperands {
   dout: Tensor;
   /** Queries that may see a key (C, 2) u32: the first, and one after the last. See `invertRanges` in `key_ranges.ts`. */
   keyRanges: Tensor;
-  /** Where the gradients go side by side, as in a fused (R, (H + 2 KVH) · hd) row of q, k, v; only where R = C. */
-  dqkv?: Tensor;
-  /** Puts dk and dv side by side in rows (C, 2 · KVH · hd), for keys and values that were computed together. */
-  joinKeyValue?: boolean;
 }
 
 /** Results of {@linkcode attentionBackward}: assigned, not added. */
 export interface AttentionGradients {
   /** (R, H · hd) f32. */
   dq: Tensor;
-  /** (C, KVH · hd) f32. */
-  dk: Tensor;
-  /** (C, KVH · hd) f32. */
-  dv: Tensor;
-  /** (C, 2 · KVH · hd) f32, with `joinKeyValue`: then `dk` and `dv` are this tensor. */
-  dkv?: Tensor;
+  /** Gradients of keys and values side by side (C, 2 · KVH · hd) f32. */
+  dkv: Tensor;
 }
 
 /**
  * Gradients with respect to queries, keys and values. Keys that no query sees and queries with an empty range get zeros.
  *
- * @returns the gradients; with `dqkv` all three are that tensor
  * @throws {Error} when shapes do not fit together
  */
 export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): AttentionGradients {
@@ -48,19 +40,22 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   expectShape(dout, [rows, heads * headDim]);
   expectShape(lse, [rows, heads]);
   expectShape(keyRanges, [keys, 2], "u32");
-  const { gradients, dkv, places } = gradientTensors(plan, { ...args, rows, keys });
-  Object.assign(params, places);
+  const [width, keyWidth] = [heads * headDim, kvHeads * headDim];
+  const dq = plan.scratch([rows, width], { label: "attention dq" });
+  const dkv = plan.scratch([keys, 2 * keyWidth], { label: "attention dk, dv" });
+  const places = { dk_offset: 0, dv_offset: keyWidth / 4, dkv_stride: keyWidth / 2 };
+  Object.assign(params, { dq_stride: width / 4, ...places });
   const delta = plan.scratch([rows, heads], { label: "attention delta" });
   const variant = args.variant ?? (isSoftware(plan.gpu) ? "software" : "tiled");
   if (variant === "decode" || variant === "subgroup_matrix") {
     throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
   }
-  if (rows === 0 || keys === 0) return gradients;
+  if (rows === 0 || keys === 0) return { dq, dkv };
   const operands = { q, k, v, ranges, dy: dout, lse, delta };
   if (variant === "software") {
     const shape = softwareShape(headDim, group);
     plan.dispatch({ label: `attention dq software ${headDim}`, code: softwareBackwardQuery(shape) }, {
-      tensors: { ...operands, y: out, dq: gradients.dq },
+      tensors: { ...operands, y: out, dq },
       params,
       workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
       flops: 3 * flops,
@@ -71,11 +66,11 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
       workgroups: [Math.ceil(keys / 8), kvHeads],
       flops: 4 * flops,
     });
-    return gradients;
+    return { dq, dkv };
   }
   expectWorkgroupMemory(plan.gpu, tiledBytes(BACKWARD_COLUMNS));
   plan.dispatch({ label: `attention dq tiled ${headDim}`, code: tiledBackwardQuery(headDim) }, {
-    tensors: { ...operands, y: out, dq: gradients.dq },
+    tensors: { ...operands, y: out, dq },
     params,
     workgroups: [Math.ceil(rows / TILE), heads],
     flops: 3 * flops,
@@ -91,48 +86,16 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
     flops: 4 * flops,
   });
   if (group > 1) {
-    const { dk_offset, dv_offset, dkv_stride } = params;
     plan.dispatch({ label: "attention dkv sum", code: keySumCode, constants: { GROUP: group, VECTORS: headDim / 4 } }, {
       tensors: { parts, dkv },
-      params: { keys, kv_heads: kvHeads, part_v_offset: half / 4, dk_offset, dv_offset, dkv_stride },
-      workgroups: [Math.ceil(keys * kvHeads * headDim / 4 / 64), 2],
+      params: { keys, kv_heads: kvHeads, part_v_offset: half / 4, ...places },
+      workgroups: [...grid1d(keys * kvHeads * headDim / 4, 64), 2],
     });
   }
-  return gradients;
+  return { dq, dkv };
 }
 
 /** A count of numbers, rounded up so that a view may begin after them (a multiple of 256 bytes). */
 function viewable(count: number): number {
   return Math.ceil(count / 64) * 64;
-}
-
-/** Tensors for the gradients and where in them rows begin, in vec4s. dk and dv share a storage, since one binding writes both. */
-function gradientTensors(
-  plan: Plan,
-  args: AttentionBackwardArgs & { rows: number; keys: number },
-): { gradients: AttentionGradients; dkv: Tensor; places: Record<string, number> } {
-  const { rows, keys, heads, kvHeads, headDim, dqkv } = args;
-  const width = heads * headDim;
-  const kvWidth = kvHeads * headDim;
-  if (dqkv) {
-    if (rows !== keys) throw new Error(`attention: gradients side by side need as many queries (${rows}) as keys (${keys})`);
-    expectShape(dqkv, [rows, width + 2 * kvWidth]);
-    const stride = (width + 2 * kvWidth) / 4;
-    const places = { dq_offset: 0, dq_stride: stride, dk_offset: width / 4, dv_offset: (width + kvWidth) / 4, dkv_stride: stride };
-    return { gradients: { dq: dqkv, dk: dqkv, dv: dqkv }, dkv: dqkv, places };
-  }
-  if (args.joinKeyValue) {
-    const dkv = plan.scratch([keys, 2 * kvWidth], { label: "attention dk, dv" });
-    const dq = plan.scratch([rows, width], { label: "attention dq" });
-    const places = { dq_stride: width / 4, dk_offset: 0, dv_offset: kvWidth / 4, dkv_stride: kvWidth / 2 };
-    return { gradients: { dq, dk: dkv, dv: dkv, dkv }, dkv, places };
-  }
-  const half = viewable(keys * kvWidth);
-  const dkv = plan.scratch([2 * half], { label: "attention dk, dv" });
-  const gradients = {
-    dq: plan.scratch([rows, width], { label: "attention dq" }),
-    dk: dkv.view([keys, kvWidth]),
-    dv: dkv.view([keys, kvWidth], 4 * half),
-  };
-  return { gradients, dkv, places: { dq_stride: width / 4, dk_offset: 0, dv_offset: half / 4, dkv_stride: kvWidth / 4 } };
 }

@@ -87,8 +87,11 @@ export interface CheckedOperands {
 }
 
 const MOST_HEAD_DIM = 256;
-/** With so few queries, splitting the keys among workgroups pays. */
-const FEW_ROWS = 8;
+/**
+ * With so few queries, splitting the keys among workgroups pays: a tile of 64 rows keeps one workgroup busy to a head, and reads the keys of all
+ * sequences whose tokens are among its rows for each of them.
+ */
+const FEW_ROWS = 32;
 
 /**
  * Checks the operands and puts the kernels' parameters together.
@@ -132,7 +135,6 @@ export function checkOperands(args: AttentionOperands): CheckedOperands {
       k_stride: places.k.stride / 4,
       v_offset: places.v.offset / 4,
       v_stride: places.v.stride / 4,
-      dq_offset: 0,
       dq_stride: 0,
       dk_offset: 0,
       dv_offset: 0,
@@ -142,7 +144,7 @@ export function checkOperands(args: AttentionOperands): CheckedOperands {
 }
 
 /** Checks that `rows` slices of `width` numbers lie inside a tensor, apart from each other and at multiples of 4. */
-export function expectColumns(tensor: Tensor, slice: Columns & { rows: number; width: number }): void {
+function expectColumns(tensor: Tensor, slice: Columns & { rows: number; width: number }): void {
   const { rows, width, offset, stride } = slice;
   const end = rows ? offset + (rows - 1) * stride + width : 0;
   if (offset < 0 || offset % 4 || stride % 4 || (rows > 1 && stride < width) || end > tensor.size) {
@@ -167,15 +169,17 @@ interface ForwardChoice {
   headDim: number;
   /** Workgroup memory that the kernels for few queries need. */
   bytes: number;
+  /** Bytes of what they hand over. */
+  partBytes: number;
   /** Whether factors may be rounded. */
   precision?: "f32" | "f16";
 }
 
 /** The kernels for `rows` queries on this adapter. */
-export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, precision }: ForwardChoice): AttentionVariant {
+export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, partBytes, precision }: ForwardChoice): AttentionVariant {
   if (isSoftware(gpu)) return "software";
   const most = gpu.device.limits.maxComputeWorkgroupStorageSize;
-  if (rows <= FEW_ROWS && bytes <= most) return "decode";
+  if (rows <= FEW_ROWS && bytes <= most && partBytes <= gpu.maxBindingBytes) return "decode";
   const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
   return matrices && subgroupMatrixBytes({ headDim, ...matrices }) <= most ? "subgroup_matrix" : "tiled";
 }

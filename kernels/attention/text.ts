@@ -20,7 +20,6 @@ struct Params {
   k_stride: u32,
   v_offset: u32,
   v_stride: u32,
-  dq_offset: u32,
   dq_stride: u32,
   dk_offset: u32,
   dv_offset: u32,
@@ -46,6 +45,6 @@ export const OPERANDS_WGSL = `${PARAMS_WGSL}
 fn q_place(row: u32) -> u32 { return params.q_offset + row * params.q_stride; }
 fn k_place(row: u32) -> u32 { return params.k_offset + row * params.k_stride; }
 fn v_place(row: u32) -> u32 { return params.v_offset + row * params.v_stride; }
-fn dq_place(row: u32) -> u32 { return params.dq_offset + row * params.dq_stride; }
+fn dq_place(row: u32) -> u32 { return row * params.dq_stride; }
 fn dk_place(row: u32) -> u32 { return params.dk_offset + row * params.dkv_stride; }
 fn dv_place(row: u32) -> u32 { return params.dv_offset + row * params.dkv_stride; }`;

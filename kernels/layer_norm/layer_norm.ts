@@ -1,8 +1,6 @@
 /** LayerNorm (Ba, Kiros and Hinton 2016, arXiv:1607.06450), forward only: the vision tower is frozen. T rows of D numbers. */
 import type { Plan } from "../plan.ts";
 import { dispatchRowNorm, type RowVariant } from "../row_norm/row_norm.ts";
-import inputCode from "../row_norm/input.wgsl" with { type: "text" };
-import inputSumCode from "../row_norm/input_sum.wgsl" with { type: "text" };
 import { expectShape, type Tensor } from "../tensor.ts";
 import forwardCode from "./layer_norm.wgsl" with { type: "text" };
 
@@ -30,7 +28,7 @@ export function layerNorm(plan: Plan, args: LayerNormArgs): Tensor {
   expectShape(y, [rows, columns]);
   dispatchRowNorm(plan, {
     label: "layer_norm",
-    code: [inputCode, forwardCode],
+    code: [forwardCode],
     tensors: { x, weight, bias, y },
     rows,
     columns,
@@ -38,26 +36,6 @@ export function layerNorm(plan: Plan, args: LayerNormArgs): Tensor {
     variant,
   });
   return y;
-}
-
-/** Arguments of {@linkcode addLayerNorm}. */
-export interface AddLayerNormArgs extends LayerNormArgs {
-  /** Added to `x` (T, D) f32. */
-  delta: Tensor;
-  /** Where x + delta goes (T, D) f32, other memory than `x` and `delta`; scratch when left out. */
-  sum?: Tensor;
-}
-
-/** A residual connection and the norm after it in one dispatch: sum = x + delta, y = LayerNorm(sum), both (T, D). */
-export function addLayerNorm(plan: Plan, args: AddLayerNormArgs): { sum: Tensor; y: Tensor } {
-  const { x, delta, weight, bias, eps, variant } = args;
-  const [rows, columns] = checked(args);
-  const sum = args.sum ?? plan.scratch([rows, columns], { label: "residual stream" });
-  const y = args.out ?? plan.scratch([rows, columns], { label: "LayerNorm" });
-  for (const tensor of [delta, sum, y]) expectShape(tensor, [rows, columns]);
-  const tensors = { x, delta, weight, bias, sum, y };
-  dispatchRowNorm(plan, { label: "add_layer_norm", code: [inputSumCode, forwardCode], tensors, rows, columns, eps, variant });
-  return { sum, y };
 }
 
 /** The shape of x, checked together with those of weight and bias. */

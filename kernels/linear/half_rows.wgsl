@@ -10,7 +10,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> row_scales: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 const WORKGROUP: u32 = 128u;
-const PEAK: u32 = 14u;
+const PEAK: i32 = 14;
 var<workgroup> peaks: array<f32, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -31,8 +31,8 @@ fn main(
   workgroupBarrier();
   if (row >= params.rows) { return; }
   // exponents as they stand in a float, 127 too large; both factors stay normal numbers
-  let exponent = bitcast<u32>(peaks[0]) >> 23u;
-  let up = clamp(254u + PEAK - exponent, 1u, 253u);
+  let exponent = i32(bitcast<u32>(peaks[0]) >> 23u);
+  let up = u32(clamp(254 + PEAK - exponent, 1, 253));
   let scale = bitcast<f32>(up << 23u);
   for (var quad = local; quad < params.padded; quad += WORKGROUP) {
     var value = vec4<f32>(0.0);

@@ -18,6 +18,8 @@ export interface MatrixBlock {
   readonly tensor: Tensor;
   /** Scales of quantised weights (rows, groups of a row) f16. */
   readonly scales?: Tensor;
+  /** Largest magnitude of a weight, where it was measured: products that sum in f16 scale their other factor by it. See `largest_weight.ts`. */
+  largest?: number;
 }
 
 /** A matrix (N, K) in blocks of rows. */
@@ -112,7 +114,7 @@ export function firstRows(matrix: Matrix, rows: number): Matrix {
   const blocks = matrix.blocks.filter((block) => block.start < rows).map((block) => {
     const count = Math.min(block.rows, rows - block.start);
     const cut = (tensor: Tensor) => tensor.view([count, tensor.shape[1]]);
-    return { start: block.start, rows: count, tensor: cut(block.tensor), scales: block.scales && cut(block.scales) };
+    return { ...block, rows: count, tensor: cut(block.tensor), scales: block.scales && cut(block.scales) };
   });
   return { rows, columns: matrix.columns, blocks };
 }

@@ -15,6 +15,8 @@ export interface ProductArgs {
   tensors: Readonly<Record<string, Tensor>>;
   /** Number type of the weights. */
   dtype: WeightType;
+  /** Largest magnitude of a weight, where it is known. */
+  largest?: number;
   /** `f32` where factors must not be rounded to f16; the device's precision when left out. */
   precision?: "f32" | "f16";
   /** Whether sums in f16, where there are any, are short. */

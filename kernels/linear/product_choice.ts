@@ -36,6 +36,11 @@ export interface ProductShape {
 /** Rows up to which a product is computed as so many vector times matrix products; more where nothing else reads weights at full speed. */
 const VECTOR_ROWS: Record<Form, number> = { rows: 4, columns: 32 };
 const MORE_VECTOR_ROWS: Record<Form, number> = { rows: 8, columns: 32 };
+/**
+ * Rows up to which that is taken where nothing was measured: a tile of 64 rows would compute three quarters of them in vain, and be bound by that
+ * instead of by reading weights. So many sums still fit into registers.
+ */
+const MOST_VECTOR_ROWS = 16;
 
 /** Invocations that keep a large GPU busy, with their registers. */
 const BUSY = 49152;
@@ -60,17 +65,24 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
   const few = gpu.software || takesSubgroupMatrices(gpu, shape) ? VECTOR_ROWS : MORE_VECTOR_ROWS;
   if (rows <= few[form] && !(software && form === "columns")) return { variant: "vector" };
   const measured = gpu.productKernels.get(productKey(form, shape));
-  if (measured && isPossible(gpu, measured, shape)) return measured;
+  if (measured && isPossible(gpu, measured, { ...shape, form })) return measured;
   if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix" };
   if (software) return { variant: "subgroup" };
+  if (takesVector(gpu, form, rows)) return { variant: "vector" };
   return tileKernel(shape, { half: takesHalf(gpu, shape) });
 }
 
 /** Whether the device has what a kernel needs, and the product may be as exact as the kernel is. */
-function isPossible(gpu: Gpu, { variant, tile }: ProductKernel, shape: ProductShape): boolean {
+function isPossible(gpu: Gpu, { variant, tile }: ProductKernel, shape: ProductShape & { form: Form }): boolean {
+  if (variant === "vector") return takesVector(gpu, shape.form, shape.rows);
   if (variant === "subgroup_matrix") return takesSubgroupMatrices(gpu, shape);
   if (variant === "subgroup") return gpu.subgroupSize === 8;
   return !tile?.half || takesHalf(gpu, shape);
+}
+
+/** Whether a product of more rows than the fewest may be computed as vector times matrix products. */
+function takesVector(gpu: Gpu, form: Form, rows: number): boolean {
+  return form === "rows" && rows <= MOST_VECTOR_ROWS && !gpu.software;
 }
 
 /** The summed dimension is cut until the GPU is busy. */
@@ -84,7 +96,8 @@ function tileKernel({ rows, columns, depth }: ProductShape, { half }: { half: bo
 /** Every kernel that might be the fastest for a product on this adapter, the one that is taken now first. */
 export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel[] {
   const chosen = productKernel(gpu, form, shape);
-  if (chosen.variant === "plain" || chosen.variant === "vector") return [chosen];
+  const few = chosen.variant === "vector" && !(takesVector(gpu, form, shape.rows) && shape.rows > MORE_VECTOR_ROWS[form]);
+  if (chosen.variant === "plain" || few) return [chosen];
   const tiles = TILES.filter(({ half }) => !half || takesHalf(gpu, shape)).flatMap((tile) =>
     [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256)
       .map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
@@ -92,6 +105,7 @@ export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): Pr
   const others: ProductKernel[] = [
     ...(takesSubgroupMatrices(gpu, shape) ? [{ variant: "subgroup_matrix" as const }] : []),
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
+    ...(takesVector(gpu, form, shape.rows) ? [{ variant: "vector" as const }] : []),
   ];
   const all = [chosen, ...others, ...tiles].map((kernel) => [JSON.stringify({ splits: 1, ...kernel }), kernel] as const);
   return [...new Map(all).values()];

@@ -153,7 +153,40 @@ ${stores}
   };
 }
 
-/** Few rows (decoding one token): an invocation sums all rows of `a` for some columns. `rows` form only; depth a multiple of 4. */
+/** Rows up to which each row's parts are added in a tree of its own: more of them wait for each other too often. */
+const ROWS_OF_A_TREE = 4;
+
+/** Adds what 64 invocations summed, `ci_0` … `ci_3` for row i, one row after the other. */
+function sumByTree(rows: number): string {
+  return lines(rows, (i) =>
+    `partial[thread] = vec4<f32>(${range(4).map((j) => `c${i}_${j}`).join(", ")});
+  workgroupBarrier();
+  for (var half = 32u; half > 0u; half /= 2u) {
+    if (thread < half) { partial[thread] += partial[thread + half]; }
+    workgroupBarrier();
+  }
+  if (thread == 0u) { ${range(4).map((j) => `store(${i}u, first + ${j}u, partial[0].${"xyzw"[j]});`).join(" ")} }
+  workgroupBarrier();`);
+}
+
+/** The same for all rows behind one barrier, an invocation to a sum; each row begins elsewhere, so that neighbours read from different banks. */
+function sumAtOnce(rows: number): string {
+  return `${lines(rows, (i) => `partial[${64 * i}u + thread] = vec4<f32>(${range(4).map((j) => `c${i}_${j}`).join(", ")});`)}
+  workgroupBarrier();
+  if (thread < ${4 * rows}u) {
+    let row = thread / 4u;
+    var sum = vec4<f32>();
+    for (var i = 0u; i < 64u; i += 4u) {
+      sum += vec4<f32>(${range(4).map((k) => `partial[64u * row + ((i + ${k}u + row) & 63u)][thread % 4u]`).join(", ")});
+    }
+    store(row, first + thread % 4u, (sum.x + sum.y) + (sum.z + sum.w));
+  }`;
+}
+
+/**
+ * Few rows (decoding one token): an invocation sums all rows of `a` for some columns, so that weights are read once. `rows` form only, 16 rows
+ * at most; depth a multiple of 4.
+ */
 export function vectorProduct(options: { dtype: WeightType; epilogue: Epilogue; rows: number; software: boolean }): ProductWgsl {
   const { dtype, epilogue, rows, software } = options;
   const { read4, stride, wide } = storageWgsl(dtype);
@@ -165,21 +198,13 @@ ${lines(columns, (j) => `let w${j} = ${read4(`row${j} + k`)};`)}
 ${lines(rows, (i) => lines(columns, (j) => `c${i}_${j} += dot(a${i}, w${j});`))}`;
   const load = wide ? 4 * wide.fours : 4; // weights
   const steps = wide ? `(params.depth + ${load - 1}u) / ${load}u` : "params.depth / 4u";
-  const reduce = lines(rows, (i) =>
-    `partial[thread] = vec4<f32>(${range(columns).map((j) => `c${i}_${j}`).join(", ")});
-  workgroupBarrier();
-  for (var half = 32u; half > 0u; half /= 2u) {
-    if (thread < half) { partial[thread] += partial[thread + half]; }
-    workgroupBarrier();
-  }
-  if (thread == 0u) { ${range(columns).map((j) => `store(${i}u, first + ${j}u, partial[0].${"xyzw"[j]});`).join(" ")} }
-  workgroupBarrier();`);
+  const reduce = rows > ROWS_OF_A_TREE ? sumAtOnce(rows) : sumByTree(rows);
   return {
     label: name("rows", `vector ${rows}`, dtype),
     tileRows: rows,
     tileColumns: software ? 8 * columns : columns,
     code: `${header(dtype, epilogue, { wide: true })}
-${software ? "" : "var<workgroup> partial: array<vec4<f32>, 64>;"}
+${software ? "" : `var<workgroup> partial: array<vec4<f32>, ${rows > ROWS_OF_A_TREE ? threads * rows : threads}>;`}
 @compute @workgroup_size(${software ? 8 : threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let first = (group.x + group.y * 65535u) * ${software ? 8 * columns : columns}u${software ? ` + thread * ${columns}u` : ""};

@@ -1,5 +1,4 @@
-/** Number types in which the weights of a matrix are kept on the GPU, and the memory that they take. */
-import { bytesOf } from "../tensor.ts";
+/** Number types in which the weights of a matrix are kept on the GPU, and how many numbers a row takes there. */
 
 /** Weights as numbers of their own, two 16-bit ones in a 32-bit word. */
 export type FloatWeightType = "f32" | "bf16" | "f16";
@@ -29,14 +28,4 @@ export function isQuantized(type: string): type is QuantizedType {
 /** Numbers of a row in memory: whole groups of quantised weights, else as many as the row has. */
 export function storedColumns(columns: number, type: WeightType): number {
   return isQuantized(type) ? Math.ceil(columns / GROUP) * GROUP : columns;
-}
-
-/**
- * Bytes of a matrix on the GPU, scales included.
- *
- * @param shape rows and columns
- */
-export function matrixBytes([rows, columns]: readonly [number, number], type: WeightType): number {
-  const width = storedColumns(columns, type);
-  return bytesOf([rows, width], type) + (isQuantized(type) ? bytesOf([rows, width / GROUP], "f16") : 0);
 }

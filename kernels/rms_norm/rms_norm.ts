@@ -2,8 +2,6 @@
 import { isSamePlace } from "../element/element.ts";
 import type { Plan } from "../plan.ts";
 import { dispatchRowNorm, type RowVariant } from "../row_norm/row_norm.ts";
-import inputCode from "../row_norm/input.wgsl" with { type: "text" };
-import inputSumCode from "../row_norm/input_sum.wgsl" with { type: "text" };
 import { expectShape, type Tensor } from "../tensor.ts";
 import baseInPlaceCode from "./base_in_place.wgsl" with { type: "text" };
 import baseNoneCode from "./base_none.wgsl" with { type: "text" };
@@ -31,28 +29,8 @@ export function rmsNorm(plan: Plan, args: RmsNormArgs): Tensor {
   const [rows, columns] = checked(x, weight);
   const y = args.out ?? plan.scratch([rows, columns], { label: "RMSNorm" });
   expectShape(y, [rows, columns]);
-  dispatchRowNorm(plan, { label: "rms_norm", code: [inputCode, forwardCode], tensors: { x, weight, y }, rows, columns, eps, variant });
+  dispatchRowNorm(plan, { label: "rms_norm", code: [forwardCode], tensors: { x, weight, y }, rows, columns, eps, variant });
   return y;
-}
-
-/** Arguments of {@linkcode addRmsNorm}. */
-export interface AddRmsNormArgs extends RmsNormArgs {
-  /** Added to `x` (T, D) f32. */
-  delta: Tensor;
-  /** Where x + delta goes (T, D) f32, other memory than `x` and `delta`; scratch when left out. */
-  sum?: Tensor;
-}
-
-/** A residual connection and the norm after it in one dispatch: sum = x + delta, y = RMSNorm(sum), both (T, D). */
-export function addRmsNorm(plan: Plan, args: AddRmsNormArgs): { sum: Tensor; y: Tensor } {
-  const { x, delta, weight, eps, variant } = args;
-  const [rows, columns] = checked(x, weight);
-  const sum = args.sum ?? plan.scratch([rows, columns], { label: "residual stream" });
-  const y = args.out ?? plan.scratch([rows, columns], { label: "RMSNorm" });
-  for (const tensor of [delta, sum, y]) expectShape(tensor, [rows, columns]);
-  const tensors = { x, delta, weight, sum, y };
-  dispatchRowNorm(plan, { label: "add_rms_norm", code: [inputSumCode, forwardCode], tensors, rows, columns, eps, variant });
-  return { sum, y };
 }
 
 /** Arguments of {@linkcode rmsNormBackward}. */

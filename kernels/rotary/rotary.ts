@@ -11,7 +11,7 @@ import rotationsVec4Code from "./rotations_vec4.wgsl" with { type: "text" };
 
 /** Arguments of {@linkcode rotary}. */
 export interface RotaryArgs {
-  /** Rows of numbers f32: (T, heads · headDim), or wider rows of which `xOffset` and `xStride` pick that many. */
+  /** Rows of numbers f32 (T, heads · headDim), or wider ones, whose first numbers count. */
   x: Tensor;
   /** Positions of a row on each axis (T, A) u32, all below the table's length. */
   positions: Tensor;
@@ -23,16 +23,8 @@ export interface RotaryArgs {
   heads: number;
   /** Turn back: the gradient of the input from that of the result. */
   inverse?: boolean;
-  /** First number of a row that is read, 0 when left out. */
-  xOffset?: number;
-  /** Numbers from row to row of x; the width of x when left out. */
-  xStride?: number;
-  /** Result (T, heads · headDim) f32; scratch when left out. The same tensor as `x`: x is turned in place, where it lies. */
+  /** Result (T, heads · headDim) f32, or wider rows, of which the first numbers are written; scratch when left out. The same tensor as `x`: in place. */
   out?: Tensor;
-  /** First number of a row that is written, 0 when left out (in place: `xOffset`). */
-  outOffset?: number;
-  /** Numbers from row to row of the result; the width of `out` when left out. */
-  outStride?: number;
 }
 
 /**
@@ -42,7 +34,7 @@ export interface RotaryArgs {
  * @throws {Error} when shapes do not fit together
  */
 export function rotary(plan: Plan, args: RotaryArgs): Tensor {
-  const { x, positions, table, axes, heads, inverse = false, xOffset = 0 } = args;
+  const { x, positions, table, axes, heads, inverse = false } = args;
   expectShape(x, [-1, -1]);
   expectShape(positions, [-1, -1], "u32");
   expectShape(table, [-1, -1, 2]);
@@ -53,17 +45,13 @@ export function rotary(plan: Plan, args: RotaryArgs): Tensor {
   const y = args.out ?? plan.scratch([rows, width], { label: "rotary" });
   expectShape(y, [-1, -1]);
   const inPlace = isSamePlace(x, y);
-  const xStride = args.xStride ?? x.shape[1];
-  const outOffset = args.outOffset ?? (inPlace ? xOffset : 0);
-  const outStride = args.outStride ?? (inPlace ? xStride : y.shape[1]);
-  if (inPlace && (outOffset !== xOffset || outStride !== xStride)) {
-    throw new Error(`rotary: in place, the columns written (${outOffset}, ${outStride}) must be those read (${xOffset}, ${xStride})`);
+  for (const tensor of [x, y]) {
+    if (tensor.shape[0] !== rows || tensor.shape[1] < width) expectShape(tensor, [rows, width]);
   }
-  expectColumns(x, { rows, width, offset: xOffset, stride: xStride });
-  expectColumns(y, { rows, width, offset: outOffset, stride: outStride });
+  if (inPlace) expectShape(y, x.shape);
   if (rows * width === 0) return y;
 
-  const element = elementFor(half, xOffset, xStride, outOffset, outStride);
+  const element = elementFor(half, x.shape[1], y.shape[1]);
   // Software: sines and cosines are looked up once for several heads. A real GPU: more invocations.
   const headsEach = plan.gpu.software ? Math.min(heads, 8) : 1;
   const headParts = Math.ceil(heads / headsEach);
@@ -80,26 +68,11 @@ export function rotary(plan: Plan, args: RotaryArgs): Tensor {
       head_parts: headParts,
       heads,
       axes: axisCount,
-      x_offset: xOffset / element.width,
-      x_stride: xStride / element.width,
-      y_offset: outOffset / element.width,
-      y_stride: outStride / element.width,
+      x_stride: x.shape[1] / element.width,
+      y_stride: y.shape[1] / element.width,
       sign: inverse ? -1 : 1,
     },
     workgroups: grid1d(count, 64),
   });
   return y;
-}
-
-/** Checks that `rows` slices of `width` numbers lie inside a tensor and apart from each other. */
-function expectColumns(tensor: Tensor, slice: { rows: number; width: number; offset: number; stride: number }): void {
-  const { rows, width, offset, stride } = slice;
-  const end = rows ? offset + (rows - 1) * stride + width : 0;
-  if (offset < 0 || (rows > 1 && stride < width) || end > tensor.size) {
-    throw new Error(
-      `rotary: ${rows} rows of ${width} numbers from ${offset} on, ${stride} apart, do not fit into "${tensor.label}" (${
-        tensor.shape.join(", ")
-      })`,
-    );
-  }
 }

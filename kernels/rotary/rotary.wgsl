@@ -11,9 +11,7 @@ struct Params {
   head_parts: u32, // of HEADS_EACH heads each
   heads: u32,
   axes: u32, // columns of positions
-  x_offset: u32, // in elements
   x_stride: u32, // from row to row, in elements
-  y_offset: u32,
   y_stride: u32,
   sign: f32, // -1 turns back
 }
@@ -42,8 +40,8 @@ fn main(
   let part = (n / HALF) % params.head_parts;
   let row = n / (HALF * params.head_parts);
   let r = rotations(row, j * WIDTH);
-  let x_row = params.x_offset + row * params.x_stride;
-  let y_row = params.y_offset + row * params.y_stride;
+  let x_row = row * params.x_stride;
+  let y_row = row * params.y_stride;
   let last = min((part + 1u) * HEADS_EACH, params.heads);
   for (var head = part * HEADS_EACH; head < last; head++) {
     let i = head * 2u * HALF + j;

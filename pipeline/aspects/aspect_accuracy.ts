@@ -32,8 +32,9 @@ export async function aspectAccuracy(model: Qwen2Vl, options: AspectAccuracyOpti
   const { aspects, samples, store, onProgress } = options;
   aspects.expectResident();
   const { gpu, network } = model;
-  const stride = Math.ceil(aspects.tokens / 8) * 8;
-  const z = gpu.tensor([aspects.views.length * stride, aspects.hidden], { label: "aspect tokens" });
+  const { stride } = aspects;
+  using memory = new Plan(gpu, "aspect tokens");
+  const z = memory.persistent([aspects.views.length * stride, aspects.hidden], { label: "aspect tokens" });
   const result: Record<string, AspectAccuracy> = {};
   const byPicture = Map.groupBy(samples, ({ image }) => image);
   let done = 0;
@@ -43,8 +44,7 @@ export async function aspectAccuracy(model: Qwen2Vl, options: AspectAccuracyOpti
     const sequences = group.map(({ view, question, label }) => {
       const v = aspects.views.indexOf(view);
       aspects.recordForward(plan, view, { features, z: z.view([aspects.tokens, aspects.hidden], v * stride * aspects.hidden * 4) });
-      const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => v * stride + i) };
-      const sequence = maspSequence(model, { chat: { question, answer: label }, rows });
+      const sequence = maspSequence(model, { chat: { question, answer: label }, rows: { aspects: aspects.tokenRows(v) } });
       const [start, end] = sequence.answer;
       return { ...sequence, answer: [start + 1, end] as const, weight: 1 }; // without the newline, which no question decides
     });
@@ -63,6 +63,5 @@ export async function aspectAccuracy(model: Qwen2Vl, options: AspectAccuracyOpti
     });
     onProgress?.(done += group.length, samples.length);
   }
-  gpu.destroy(z);
   return result;
 }

@@ -19,13 +19,12 @@ export interface AspectAnswererOptions {
   batch?: number;
 }
 
-/** See the module's text. All views of some pictures are answered in one pass. */
+/** See the module's text. All views of some pictures are answered in one pass where the adapter's buffers take it. */
 export class AspectAnswerer implements Disposable {
   readonly #model: Qwen2Vl;
   readonly #options: AspectAnswererOptions;
   readonly #generator: Generator;
   readonly #z: Tensor;
-  readonly #stride: number;
 
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AspectAnswererOptions) {
@@ -33,8 +32,7 @@ export class AspectAnswerer implements Disposable {
     aspects.expectResident();
     this.#model = model;
     this.#options = options;
-    this.#stride = Math.ceil(aspects.tokens / 8) * 8;
-    this.#z = model.gpu.tensor([batch * aspects.views.length * this.#stride, aspects.hidden], { label: "aspect tokens" });
+    this.#z = model.gpu.tensor([batch * aspects.views.length * aspects.stride, aspects.hidden], { label: "aspect tokens" });
     const { eosIds } = model.network.config;
     this.#generator = new Generator(model.network, { maxNewTokens, eosIds, sources: { aspects: this.#z } });
   }
@@ -53,11 +51,10 @@ export class AspectAnswerer implements Disposable {
     using plan = new Plan(this.#model.gpu, "aspects in words");
     const prompts = features.flatMap(({ tensor: features }, i) =>
       views.map((view) => {
-        const first = (i * aspects.views.length + aspects.views.indexOf(view)) * this.#stride;
-        const z = this.#z.view([aspects.tokens, aspects.hidden], first * aspects.hidden * 4);
+        const tokens = aspects.tokenRows(i * aspects.views.length + aspects.views.indexOf(view));
+        const z = this.#z.view([aspects.tokens, aspects.hidden], tokens[0] * aspects.hidden * 4);
         aspects.recordForward(plan, view, { features, z });
-        const rows = { aspects: Array.from({ length: aspects.tokens }, (_, i) => first + i) };
-        const { ids, rows: sources } = maspSequence(this.#model, { chat: { question: questions[view] }, rows });
+        const { ids, rows: sources } = maspSequence(this.#model, { chat: { question: questions[view] }, rows: { aspects: tokens } });
         return { ids, rows: { aspects: sources.aspects } };
       })
     );

@@ -91,6 +91,16 @@ export class AspectModules implements AspectSizes, Disposable {
     }
   }
 
+  /** Rows from one view's tokens to the next one's, where several views' lie in a tensor: they begin at a multiple of 256 bytes, as bindings must. */
+  get stride(): number {
+    return Math.ceil(this.tokens / 8) * 8;
+  }
+
+  /** The tokens' rows at a place of such a tensor. */
+  tokenRows(place: number): number[] {
+    return Array.from({ length: this.tokens }, (_, i) => place * this.stride + i);
+  }
+
   /** A view's flat parameters. */
   parameters(view: string): FlatParameters {
     const parameters = this.#parameters.get(view);

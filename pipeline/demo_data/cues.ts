@@ -5,7 +5,7 @@ import { MaspError } from "../errors.ts";
 import { readJson } from "../read_json.ts";
 
 /** Aspects that sprites show, with the names that EmoSet's annotations have. */
-export const SPRITE_VIEWS = ["scene", "object", "facial_expression", "human_action"] as const;
+const SPRITE_VIEWS = ["scene", "object", "facial_expression", "human_action"] as const;
 
 /** An aspect that sprites show. */
 export type SpriteView = typeof SPRITE_VIEWS[number];

@@ -36,7 +36,7 @@ export interface Tolerances {
  * Weights in groups of 128 with a scale each are off by 0.6 % (int8) or 9.5 % (int4) of their size, when they are spread normally: about
  * three times and fifty times as much as with bf16 (0.17 %).
  */
-export const TOLERANCES: Record<WeightType, Tolerances> = {
+const TOLERANCES: Record<WeightType, Tolerances> = {
   f32: { forward: 1e-5, training: 1e-4, exactAnswers: true },
   f16: { forward: 5e-3, training: 5e-2, exactAnswers: false },
   bf16: { forward: 5e-2, training: 5e-1, exactAnswers: false },

@@ -1,5 +1,6 @@
 /** Numbers of checkpoint files (little-endian F32, BF16, F16) in other number types. */
 import type { FloatWeightType } from "../../kernels/linear/weight_types.ts";
+import { toFloat32 } from "../checkpoint/tensor_data.ts";
 import { MaspError } from "../errors.ts";
 
 /**
@@ -8,14 +9,10 @@ import { MaspError } from "../errors.ts";
  * @throws {MaspError} on a number type that weights do not come in
  */
 export function toFloats(bytes: Uint8Array, dtype: string): Float32Array<ArrayBuffer> {
-  const copy = bytes.slice().buffer;
-  if (dtype === "F32") return new Float32Array(copy);
-  if (dtype === "F16") return Float32Array.from(new Float16Array(copy));
-  if (dtype !== "BF16") throw new MaspError(`Weights of type ${dtype} cannot be used; expected F32, BF16 or F16.`);
-  const half = new Uint16Array(copy);
-  const bits = new Uint32Array(half.length);
-  for (let i = 0; i < half.length; i++) bits[i] = half[i] << 16;
-  return new Float32Array(bits.buffer);
+  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
+    throw new MaspError(`Weights of type ${dtype} cannot be used; expected F32, BF16 or F16.`);
+  }
+  return toFloat32(bytes, dtype) as Float32Array<ArrayBuffer>;
 }
 
 /** Bytes in a file's number type in another one; the same bytes where nothing changes. Rounds to nearest, ties to even. */

@@ -100,7 +100,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
     kvHeads,
     headDim,
     ...keyValueColumns(network),
-    lse: true,
+    lse: precise,
     precision: factorPrecision(weights.query),
   });
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
@@ -130,7 +130,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
   const { positions, ranges, keyRanges } = queries ?? rows;
   if (!keyRanges || !trace.lse) throw new Error("decoderLayerBackward: the forward pass kept no key ranges");
   const dinner = linearInputGradient(plan, { dy: dout, weight: weights.down });
-  const { dgateUp } = swigluBackward(plan, { gateUp: trace.gateUp, dy: dinner });
+  const dgateUp = swigluBackward(plan, { gateUp: trace.gateUp, dy: dinner });
   const dnormed = linearInputGradient(plan, { dy: dgateUp, weight: weights.gateUp });
   const dmiddle = rmsNormBackward(plan, { x: trace.middle, weight: weights.postNorm, dy: dnormed, eps, residual: dout });
   const dattended = linearInputGradient(plan, { dy: dmiddle, weight: weights.output });
@@ -146,10 +146,8 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     heads,
     kvHeads,
     headDim,
-    joinKeyValue: true,
     ...keyValueColumns(network),
   });
-  if (!dkeys) throw new Error("decoderLayerBackward: no joined gradient of keys and values");
   const width = dkeys.shape[1];
   const dkv = trace.keyRows ? select(plan, dkeys, trace.keyRows) : dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);
   rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });

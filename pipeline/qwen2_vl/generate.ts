@@ -7,6 +7,7 @@ import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { Continuation, Decoding, Prefill } from "./generation_plans.ts";
 import { expectPositions, type Network } from "./network.ts";
+import { promptPasses } from "./generation_passes.ts";
 import type { Prompt } from "./prompt.ts";
 import { commonHead, type HeadCaches, PromptHead, withoutHead } from "./prompt_head.ts";
 import { layoutSequences, roundRows, totalRows } from "./sequence_layout.ts";
@@ -39,7 +40,7 @@ export interface Scored {
   tokens: number[];
 }
 
-/** Plans of a kind that are kept. A pass over prompts writes into the state of its decoding, so as many of these must be kept. */
+/** Plans of a kind that are kept. A pass over prompts writes into its decoding's tensors, so as many of these must be kept. */
 const KEPT_PLANS = 16;
 
 /** Generates answers, with a plan for the prompts per number of rows and one for a further token. */
@@ -60,20 +61,26 @@ export class Generator implements Disposable {
   }
 
   /**
-   * Greedy answers to prompts, all in one pass.
+   * Greedy answers to prompts, all in one pass, or in as few as the adapter's buffers allow. All of it is submitted when this returns.
    *
    * @param options whether the logits behind the prompts are read as well
    */
   async generate(prompts: readonly Prompt[], options: { logits?: boolean } = {}): Promise<Generated> {
-    const { prefill, decoding } = this.#start(prompts);
+    const passes = await Promise.all(this.#passes(prompts, this.#options.maxNewTokens).map((pass) => this.#generate(pass, options)));
+    const tokens = passes.flatMap(({ tokens }) => tokens);
+    return options.logits ? { tokens, logits: passes.flatMap(({ logits = [] }) => logits) } : { tokens };
+  }
+
+  async #generate(prompts: readonly Prompt[], options: { logits?: boolean }): Promise<Generated> {
+    const { decoding } = this.#start(prompts);
     const { maxNewTokens: n, head } = this.#options;
     for (let i = 1; i < n; i++) decoding.plan.run();
-    const [generated, logits] = await this.#network.gpu.read(decoding.state.generated, ...(options.logits ? [prefill.logits] : []));
+    const [generated, logits] = await this.#network.gpu.read(decoding.state.generated, ...(options.logits ? [decoding.logits] : []));
     const ids = new Uint32Array(generated.buffer);
     const tokens = prompts.map((_, r) => this.#untilEnd([...ids.subarray(r * n, (r + 1) * n)]));
     if (!options.logits) return { tokens };
     const floats = new Float32Array(logits.buffer);
-    const width = prefill.logits.shape[1];
+    const width = decoding.logits.shape[1];
     return { tokens, logits: prompts.map((_, r) => floats.slice(r * width, r * width + head.rows)) };
   }
 
@@ -83,16 +90,28 @@ export class Generator implements Disposable {
   }
 
   /**
-   * Log-probability of continuations of prompts. The prompts are computed once, in one pass; each continuation then goes on from their keys
-   * and values, behind all prompts at once.
+   * Log-probability of continuations of prompts. The prompts are computed once, in one pass or as few as the adapter's buffers allow; each
+   * continuation then goes on from their keys and values, behind all prompts of a pass at once. All of it is submitted when this returns.
    *
    * @param continuations token ids, at least one each
    * @returns one sum of log-probabilities per continuation, and the greedy answer, for each prompt
    */
   async scoreAll(prompts: readonly Prompt[], continuations: readonly (readonly number[])[]): Promise<Scored[]> {
+    const longest = Math.max(this.#options.maxNewTokens, ...continuations.map((ids) => ids.length));
+    const passes = this.#passes(prompts, longest).map((pass) => this.#scorePass(pass, { continuations, longest }));
+    return (await Promise.all(passes)).flat();
+  }
+
+  #passes(prompts: readonly Prompt[], reserve: number): Prompt[][] {
+    return promptPasses(this.#network, prompts, { reserve, vocabulary: this.#options.head.rows });
+  }
+
+  async #scorePass(
+    prompts: readonly Prompt[],
+    { continuations, longest }: { continuations: readonly (readonly number[])[]; longest: number },
+  ): Promise<Scored[]> {
     const { maxNewTokens, head } = this.#options;
-    const longest = Math.max(maxNewTokens, ...continuations.map((ids) => ids.length));
-    const { prefill, decoding, before: { caches }, ends } = this.#start(prompts, longest);
+    const { decoding, before: { caches }, ends } = this.#start(prompts, longest);
     const { gpu } = this.#network;
     for (let i = 1; i < maxNewTokens; i++) decoding.plan.run();
     const count = prompts.length;
@@ -107,11 +126,11 @@ export class Generator implements Disposable {
       return result;
     });
     const kept = results.filter((result) => result !== undefined);
-    const [logits, generated, ...rest] = await gpu.read(prefill.logits, decoding.state.generated, ...kept);
+    const [logits, generated, ...rest] = await gpu.read(decoding.logits, decoding.state.generated, ...kept);
     const floats = new Float32Array(logits.buffer);
     const ids = new Uint32Array(generated.buffer);
     const losses = rest.map((bytes) => new Float32Array(bytes.buffer));
-    const width = prefill.logits.shape[1];
+    const width = decoding.logits.shape[1];
     return prompts.map((_, r) => {
       const first = logSoftmax(floats.subarray(r * width, r * width + head.rows));
       let next = 0;
@@ -150,8 +169,7 @@ export class Generator implements Disposable {
     }
     const shared = { ...this.#options, count, before };
     const decoding = this.#decodings.get(`${count}`, () => new Decoding(this.#network, shared));
-    const { state } = decoding;
-    const prefill = this.#prefills.get(`${rows} ${count} ${slots}`, () => new Prefill(this.#network, { ...shared, rows, state, slots }));
+    const prefill = this.#prefills.get(`${rows} ${count} ${slots}`, () => new Prefill(this.#network, { ...shared, rows, decoding, slots }));
     const { first, end, stride } = before;
     const keys = slots ? before.slots * stride : undefined;
     const layout = layoutSequences(segments, { rows, answers: count, keys, before: { first, end, ...(slots && { stride }) } });
@@ -162,13 +180,12 @@ export class Generator implements Disposable {
     decoding.write(positions, { lengths, places: layout.places });
     prefill.plan.run();
     const ends = layout.places.map(({ first, own }, r) => ({ first, start: own + lengths[r], position: positions[r] }));
-    return { prefill, decoding, before, ends };
+    return { decoding, before, ends };
   }
 }
 
 /** A pass that was begun. */
 interface Started {
-  prefill: Prefill;
   decoding: Decoding;
   before: HeadCaches;
   /** Where each prompt goes on: its first key, and row and position behind its last token. */

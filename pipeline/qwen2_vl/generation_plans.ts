@@ -35,17 +35,15 @@ export interface GenerationPlanOptions {
 export class Prefill implements Disposable {
   /** What runs. */
   readonly plan: Plan;
-  /** Logits behind each prompt (R, head rows rounded up to a multiple of 4). */
-  readonly logits: Tensor;
   readonly #inputs: InputBlock<InputSpec>;
   readonly #sources: string[];
 
   /**
-   * @param options rows: of the pass, a number that {@linkcode roundRows} gives; state: where the first new tokens go; slots: whether each
-   *   prompt has its own head in the caches, and so its own place there
+   * @param options rows: of the pass, a number that {@linkcode roundRows} gives; decoding: where the logits and the first new tokens go; slots:
+   *   whether each prompt has its own head in the caches, and so its own place there
    */
-  constructor(network: Network, options: GenerationPlanOptions & { rows: number; state: GenerationState; slots: boolean }) {
-    const { rows, count, before, head, sources = {}, state } = options;
+  constructor(network: Network, options: GenerationPlanOptions & { rows: number; decoding: Decoding; slots: boolean }) {
+    const { rows, count, before, head, sources = {}, decoding: { logits, state } } = options;
     this.#sources = Object.keys(sources);
     this.plan = new Plan(network.gpu, `prompts of ${rows} rows`);
     const inputs = inputBlock(this.plan, {
@@ -69,9 +67,8 @@ export class Prefill implements Disposable {
       caches: before.caches,
       ...(options.slots ? { cacheRows: t.cacheRows } : { cacheStart: before.end }),
     });
-    this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
-    this.plan.copy(answerLogits(this.plan, { hidden, head }), this.logits);
-    const next = argMax(this.plan, { logits: this.logits, vocabulary: head.rows });
+    this.plan.copy(answerLogits(this.plan, { hidden, head }), logits);
+    const next = argMax(this.plan, { logits, vocabulary: head.rows });
     advanceGeneration(this.plan, { next, state, storeOnly: true });
   }
 
@@ -107,12 +104,15 @@ export class Decoding implements Disposable {
   readonly plan: Plan;
   /** Tokens and places of the sequences, on the GPU. */
   readonly state: GenerationState;
+  /** Logits behind each prompt (R, head rows rounded up to a multiple of 4), which the prompts' passes of any number of rows leave here. */
+  readonly logits: Tensor;
 
   /** @param network the model */
   constructor(network: Network, options: GenerationPlanOptions) {
     const { count, before: { caches }, head, maxNewTokens } = options;
     this.plan = new Plan(network.gpu, `one token of ${count} sequences`);
     this.state = generationState(this.plan, { sequences: count, maxNewTokens });
+    this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
     const { ids, positions, ranges, cacheRow } = this.state;
     const { hidden } = languageModel(this.plan, {
       network,

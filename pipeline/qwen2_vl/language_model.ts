@@ -45,8 +45,6 @@ export interface LanguageModelArgs {
 /** What the backward pass needs. */
 export interface LanguageModelTrace {
   readonly args: LanguageModelArgs;
-  /** Input of every layer. */
-  readonly inputs: readonly Tensor[];
   /** All that each layer keeps. */
   readonly layers: readonly DecoderLayerTrace[];
   /** Result of the last layer (A, D), before the last norm. */
@@ -58,16 +56,14 @@ export function languageModel(plan: Plan, args: LanguageModelArgs & { network: N
   const { network, rows, answers, caches, cacheStart, cacheRows } = args;
   const { weights, config: { text } } = network;
   let x = args.x;
-  const inputs: Tensor[] = [];
   const layers: DecoderLayerTrace[] = [];
   weights.layers.forEach((layer, i) => {
     const queries = i === weights.layers.length - 1 ? answers : undefined;
     const result = decoderLayer(plan, { network, x, weights: layer, rows, queries, cache: caches?.[i], cacheStart, cacheRows });
-    inputs.push(x);
     layers.push(result.trace);
     x = result.out;
   });
-  return { hidden: rmsNorm(plan, { x, weight: weights.norm, eps: text.normEps }), trace: { args, inputs, layers, last: x } };
+  return { hidden: rmsNorm(plan, { x, weight: weights.norm, eps: text.normEps }), trace: { args, layers, last: x } };
 }
 
 /**
@@ -87,7 +83,7 @@ export function languageModelBackward(
     const queries = i === weights.layers.length - 1 ? answers : undefined;
     const layer = { network, weights: weights.layers[i], rows, queries };
     const cached = { cache: caches?.[i], cacheStart, cacheRows };
-    const kept = recompute ? decoderLayer(plan, { ...layer, ...cached, x: trace.inputs[i] }).trace : trace.layers[i];
+    const kept = recompute ? decoderLayer(plan, { ...layer, ...cached, x: trace.layers[i].x }).trace : trace.layers[i];
     dx = decoderLayerBackward(plan, { ...layer, dout: dx, trace: kept });
   }
   return dx;

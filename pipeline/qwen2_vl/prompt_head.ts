@@ -11,7 +11,7 @@ import { layoutSequences } from "./sequence_layout.ts";
 
 /** Caches that begin with a head's keys and values. */
 export interface HeadCaches {
-  /** Keys and values of each layer (C, 2·KV). */
+  /** Keys and values of each layer (C, 2·KV), C at least stride · slots. */
   readonly caches: readonly Tensor[];
   /** Row of the head's first token. */
   readonly first: number;
@@ -21,7 +21,10 @@ export interface HeadCaches {
   readonly stride: number;
   /** Sequences that have a head each. */
   readonly slots: number;
-  /** Changes when the caches were replaced or the head takes other rows: a part of the key of plans that use them. */
+  /**
+   * Changes when the caches were replaced or the head takes other rows: a part of the key of plans that use them. Plans of several slots that
+   * depend on the stride have it in their key, too.
+   */
   readonly generation: number;
 }
 
@@ -51,15 +54,19 @@ export function withoutHead(prompt: Prompt, tokens: number): Prompt {
 /** Bytes at whose multiples a tensor may be bound. */
 const ALIGNMENT = 256;
 
-/** Computes heads and keeps the caches of the latest one. */
+/** Computes heads and keeps the caches of the latest one. They are as large as the largest pass so far needs, and replaced when too small. */
 export class PromptHead implements Disposable {
   readonly #network: Network;
   #caches: Tensor[] = [];
-  #ids?: string = "";
+  /** The head that the first slot holds. */
+  #ids?: string;
   #first = 0;
   #end = 0;
   #stride = 0;
-  #slots = 0;
+  /** Rows of each cache. */
+  #rows = 0;
+  /** Slots that hold the head. */
+  #filled = 0;
   #generation = 0;
 
   /** @param network the model */
@@ -68,49 +75,46 @@ export class PromptHead implements Disposable {
   }
 
   /**
-   * Caches that hold the head, with room for that many rows behind it.
+   * Caches that hold the head, with room for that many rows behind it. What a pass wrote behind the head may be gone afterwards.
    *
    * @param ids the head's tokens (H)
    * @param options sequences that need a head each, with as many rows; one when left out
+   * @throws {GpuError} when the memory is used up
    */
   prepare(ids: ArrayLike<number>, rows: number, options: { slots?: number } = {}): HeadCaches {
     const key = Array.from(ids).join(" ");
-    const { gpu, config: { text } } = this.#network;
-    const width = 2 * text.kvHeads * text.headDim;
-    const step = ALIGNMENT / gcd(ALIGNMENT, width * 4);
-    const end = Math.ceil(ids.length / step) * step;
     const { slots = 1 } = options;
-    const larger = slots > this.#slots || end + rows > this.#stride;
-    if (larger || key !== this.#ids) {
-      this.#ids = undefined; // nothing counts as made until everything is
-      if (larger) {
-        const [most, stride] = [Math.max(slots, this.#slots), Math.max(Math.ceil((end + rows) / 64) * 64, this.#stride)];
-        gpu.destroy(...this.#caches.splice(0));
-        [this.#slots, this.#stride] = [0, 0];
-        for (let i = 0; i < text.layers; i++) {
-          this.#caches.push(gpu.tensor([most * stride, width], { label: `keys and values of layer ${i}` }));
-        }
-        [this.#slots, this.#stride] = [most, stride];
-      }
-      const first = end - ids.length;
-      if (larger || end !== this.#end || first !== this.#first) this.#generation++;
-      [this.#first, this.#end] = [first, end];
-      if (ids.length) this.#compute(Uint32Array.from(ids));
-      this.#ids = key;
-    }
-    return {
-      caches: this.#caches,
-      first: this.#first,
-      end: this.#end,
-      stride: this.#stride,
-      slots: this.#slots,
-      generation: this.#generation,
-    };
+    const end = alignedRows(this.#network, ids.length);
+    const first = end - ids.length;
+    const fits = end + rows <= this.#stride && slots * this.#stride <= this.#rows;
+    const stride = fits ? this.#stride : slotRows(end + rows);
+    const larger = slots * stride > this.#rows;
+    if (larger || end !== this.#end || first !== this.#first) this.#generation++;
+    if (larger || key !== this.#ids) this.#ids = undefined; // nothing counts as made until everything is
+    if (larger) this.#replace(slots * stride);
+    if (stride !== this.#stride || this.#ids === undefined) this.#filled = 0;
+    [this.#first, this.#end, this.#stride] = [first, end, stride];
+    if (this.#ids === undefined && ids.length) this.#compute(Uint32Array.from(ids));
+    this.#ids = key;
+    if (slots > this.#filled) this.#repeat(slots);
+    return { caches: this.#caches, first, end, stride, slots, generation: this.#generation };
   }
 
   /** Frees the caches. */
   [Symbol.dispose](): void {
-    this.#network.gpu.destroy(...this.#caches.splice(0));
+    this.#network.gpu.destroy(...this.#caches);
+    this.#caches = []; // who holds the former ones sees that they are gone
+    this.#rows = 0;
+  }
+
+  /** Caches of so many rows in place of those that are too small. */
+  #replace(rows: number): void {
+    const { gpu, config: { text } } = this.#network;
+    this[Symbol.dispose]();
+    for (let i = 0; i < text.layers; i++) {
+      this.#caches.push(gpu.tensor([rows, 2 * text.kvHeads * text.headDim], { label: `keys and values of layer ${i}` }));
+    }
+    this.#rows = rows;
   }
 
   /** The head's rows stand at the end of the aligned part; rows before them are never looked at. */
@@ -139,18 +143,40 @@ export class PromptHead implements Disposable {
       },
       caches: this.#caches,
     });
-    for (const cache of this.#caches) this.#repeat(plan, cache);
     plan.run();
   }
 
-  /** The first sequence's head for the others: by way of scratch memory, since a buffer cannot be copied to itself. */
-  #repeat(plan: Plan, cache: Tensor): void {
-    const shape = [this.#end, cache.shape[1]];
-    if (this.#slots < 2) return;
-    const head = plan.scratch(shape, { label: "head" });
-    plan.copy(cache.view(shape), head);
-    for (let slot = 1; slot < this.#slots; slot++) plan.copy(head, cache.view(shape, slot * this.#stride * shape[1] * 4));
+  /** The first slot's head for all slots: by way of scratch memory, since a buffer cannot be copied to itself. */
+  #repeat(slots: number): void {
+    if (this.#end > 0 && slots > 1) {
+      using plan = new Plan(this.#network.gpu, "head of the prompts for every slot");
+      for (const cache of this.#caches) {
+        const shape = [this.#end, cache.shape[1]];
+        const head = plan.scratch(shape, { label: "head" });
+        plan.copy(cache.view(shape), head);
+        for (let slot = 1; slot < slots; slot++) plan.copy(head, cache.view(shape, slot * this.#stride * shape[1] * 4));
+      }
+      plan.run();
+    }
+    this.#filled = slots;
   }
+}
+
+/** Rows up to the end of a head of so many tokens: what follows them begins at bytes where a tensor may be bound. */
+function alignedRows({ config: { text } }: Network, tokens: number): number {
+  const step = ALIGNMENT / gcd(ALIGNMENT, 2 * text.kvHeads * text.headDim * 4);
+  return Math.ceil(tokens / step) * step;
+}
+
+/** Rows of a slot that holds that many: rounded up, so that few sizes come about. */
+function slotRows(rows: number): number {
+  return Math.ceil(rows / 64) * 64;
+}
+
+/** Rows of the caches of a pass: `slots` heads of so many tokens, with `rows` behind each. */
+export function cacheRowsOf(network: Network, options: { head: number; rows: number; slots: number }): number {
+  const { head, rows, slots } = options;
+  return slots * slotRows(alignedRows(network, head) + rows);
 }
 
 function gcd(a: number, b: number): number {

@@ -21,7 +21,7 @@ export function matrixType(name: string, options: { weights?: WeightType; stored
 }
 
 /** A file's number type on the GPU. */
-export function floatType(stored: string): FloatWeightType {
+function floatType(stored: string): FloatWeightType {
   return stored === "BF16" ? "bf16" : stored === "F16" ? "f16" : "f32";
 }
 

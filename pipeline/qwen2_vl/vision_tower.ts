@@ -102,10 +102,11 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
   return { features: linear(plan, { x: inner, weight: merger.fc2, bias: merger.fc2Bias, out, ...PRECISE }), hidden };
 }
 
-/** Encodes pictures, with a plan per number of patches. */
+/** Encodes pictures, with a plan per number of patches. All plans share the memory of patches and features, as large as the largest needs. */
 export class VisionTower implements Disposable {
   readonly #network: Network;
   readonly #plans = new PlanCache<VisionPlan>(16);
+  #memory?: VisionMemory;
 
   /** The tower of a network. */
   constructor(network: Network) {
@@ -128,7 +129,8 @@ export class VisionTower implements Disposable {
     const { gpu, config: { vision, text } } = this.#network;
     const counts = pictures.map(patchesOf);
     const rows = roundPatches(counts.reduce((a, b) => a + b, 0));
-    const plan = this.#plans.get(`${rows}`, () => new VisionPlan(this.#network, rows));
+    const memory = this.#reserve(rows);
+    const plan = this.#plans.get(`${rows}`, () => new VisionPlan(this.#network, { rows, memory }));
     plan.write(pictures);
     plan.plan.run();
     let start = 0;
@@ -141,10 +143,35 @@ export class VisionTower implements Disposable {
     });
   }
 
-  /** Frees the plans. */
-  [Symbol.dispose](): void {
+  /** Frees the plans and their memory; they are made again when they are needed. */
+  clear(): void {
     this.#plans.clear();
+    if (this.#memory) this.#network.gpu.destroy(this.#memory.pixels, this.#memory.features);
+    this.#memory = undefined;
   }
+
+  /** The same as {@linkcode clear}. */
+  [Symbol.dispose](): void {
+    this.clear();
+  }
+
+  /** Memory for so many patches. Plans on memory that was too small are freed with it. */
+  #reserve(rows: number): VisionMemory {
+    if (this.#memory && this.#memory.pixels.shape[0] >= rows) return this.#memory;
+    this.clear();
+    const { gpu, config: { vision, text } } = this.#network;
+    const pixels = gpu.tensor([rows, vision.channels * vision.patch ** 2], { label: "pixels" });
+    const features = gpu.tensor([rows / vision.merge ** 2, text.hidden], { label: "features of a pass" });
+    return this.#memory = { pixels, features };
+  }
+}
+
+/** What goes into the tower's plans and comes out of them. */
+interface VisionMemory {
+  /** (P, channels · patch²) of the largest plan */
+  pixels: Tensor;
+  /** (P / merge², D) */
+  features: Tensor;
 }
 
 /** The tower recorded for some number of patches. */
@@ -155,16 +182,16 @@ class VisionPlan implements Disposable {
   readonly #pixels: Tensor;
   readonly #vision: VisionConfig;
 
-  constructor(network: Network, rows: number) {
+  constructor(network: Network, { rows, memory }: { rows: number; memory: VisionMemory }) {
     const { vision, text } = network.config;
     this.#vision = vision;
     this.plan = new Plan(network.gpu, `vision tower ${rows}`);
-    this.#pixels = this.plan.persistent([rows, vision.channels * vision.patch ** 2], { label: "pixels" });
+    this.#pixels = memory.pixels.view([rows, memory.pixels.shape[1]]);
     this.#inputs = inputBlock(this.plan, {
       positions: { shape: [rows, 2], dtype: "u32" },
       ranges: { shape: [rows, 2], dtype: "u32" },
     });
-    this.features = this.plan.persistent([rows / vision.merge ** 2, text.hidden], { label: "features" });
+    this.features = memory.features.view([rows / vision.merge ** 2, text.hidden]);
     visionTower(this.plan, { network, pixels: this.#pixels, ...this.#inputs.tensors, out: this.features });
   }
 

@@ -47,8 +47,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   readonly #plans = new PlanCache<Plan>(256);
   readonly #z: Tensor;
   readonly #dz: Tensor;
-  readonly #stride: number;
-  #features: Tensor[];
+  readonly #features: Tensor[];
 
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AspectTrainerOptions) {
@@ -61,10 +60,9 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     this.#options = options;
     this.#head = new PromptHead(model.network);
     this.#optimizer = new ViewOptimizer(gpu, { aspects, adamW: options.adamW });
-    this.#stride = Math.ceil(aspects.tokens / 8) * 8; // a view's tokens begin at a multiple of 256 bytes, as bindings must
     const places = most > 1 ? aspects.views.length : 1;
-    this.#z = gpu.tensor([places * this.#stride, text.hidden], { label: "aspect tokens" });
-    this.#dz = gpu.tensor([places * this.#stride, text.hidden], { label: "gradient of the aspect tokens" });
+    this.#z = gpu.tensor([places * aspects.stride, text.hidden], { label: "aspect tokens" });
+    this.#dz = gpu.tensor([places * aspects.stride, text.hidden], { label: "gradient of the aspect tokens" });
     this.#features = Array.from({ length: places }, () => gpu.tensor([64, text.hidden], { label: "features of a picture" }));
   }
 
@@ -145,8 +143,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     for (const { sample: { image, view } } of samples) {
       const { tensor } = await store.get(image);
       tokens.push(tensor.shape[0]);
-      this.#reserve(tensor.shape[0]);
-      this.gpu.run({ from: tensor, to: this.#features[this.#place(view)] });
+      this.gpu.run({ from: tensor, to: this.#reserve(view, tensor.shape[0]) });
     }
     const sequences = samples.map(({ sample, weight }) => ({ ...this.#sequence(sample), weight }));
     const head = commonHead(sequences);
@@ -154,9 +151,10 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     const size = passSize(rests);
     if (samples.length > 1) size.sequences = this.grouping.most; // one plan, however many there are
     const longest = Math.max(...rests.map(({ ids }) => ids.length));
-    const promptHead = this.#head.prepare(head, samples.length > 1 ? longest + 1 : size.rows, { slots: this.grouping.most });
+    const several = size.sequences > 1; // each then lies behind a head of its own
+    const promptHead = this.#head.prepare(head, several ? longest + 1 : size.rows, { slots: size.sequences });
     const pass = this.#passes.get(
-      `${size.rows} ${size.answers} ${size.sequences} ${promptHead.generation}`,
+      `${size.rows} ${size.answers} ${size.sequences} ${several ? promptHead.stride : ""} ${promptHead.generation}`,
       () =>
         new TrainingPass(network, {
           ...size,
@@ -169,7 +167,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     );
     pass.write(rests);
     const before = samples.map(({ sample: { view } }, s) =>
-      this.#plans.get(`forward ${view} ${tokens[s]}`, () => {
+      this.#plans.get(`forward ${view} ${tokens[s]} ${this.#capacity(view)}`, () => {
         const plan = new Plan(this.gpu, `aspect ${view} of ${tokens[s]} visual tokens`);
         aspects.recordForward(plan, view, { features: this.#featuresOf(view, tokens[s]), z: this.#rowsOf(this.#z, view) });
         return plan;
@@ -179,8 +177,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   }
 
   #sequence({ question, label, view }: AspectSample): Omit<TrainingSequence, "weight"> {
-    const first = this.#place(view) * this.#stride;
-    const rows = { aspects: Array.from({ length: this.#options.aspects.tokens }, (_, i) => first + i) };
+    const rows = { aspects: this.#options.aspects.tokenRows(this.#place(view)) };
     return maspSequence(this.#model, { chat: { question, answer: label }, rows });
   }
 
@@ -191,8 +188,8 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
 
   /** A view's tokens, or their gradients. */
   #rowsOf(tensor: Tensor, view: string): Tensor {
-    const { tokens, hidden } = this.#options.aspects;
-    return tensor.view([tokens, hidden], this.#place(view) * this.#stride * hidden * 4);
+    const { tokens, hidden, stride } = this.#options.aspects;
+    return tensor.view([tokens, hidden], this.#place(view) * stride * hidden * 4);
   }
 
   #featuresOf(view: string, tokens: number): Tensor {
@@ -200,7 +197,7 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
   }
 
   #backwardPlan(view: string, tokens: number): Plan {
-    return this.#plans.get(`backward ${view} ${tokens} ${this.#optimizer.place(view)}`, () => {
+    return this.#plans.get(`backward ${view} ${tokens} ${this.#optimizer.place(view)} ${this.#capacity(view)}`, () => {
       const plan = new Plan(this.gpu, `gradient of aspect ${view} of ${tokens} visual tokens`);
       this.#options.aspects.recordBackward(plan, view, {
         features: this.#featuresOf(view, tokens),
@@ -211,13 +208,19 @@ export class AspectTrainer implements Trainable<AspectSample>, Disposable {
     });
   }
 
-  #reserve(tokens: number): void {
-    const [capacity, hidden] = this.#features[0].shape;
-    if (tokens <= capacity) return;
-    this.#plans.clear();
-    const larger = this.#features.map(() => this.gpu.tensor([Math.ceil(tokens / 64) * 64, hidden], { label: "features of a picture" }));
-    this.gpu.run(...this.#features.map((from, i) => ({ from, to: larger[i] }))); // those of a pass that is being put together
-    this.gpu.destroy(...this.#features);
-    this.#features = larger;
+  /** Rows that a view's features have memory for: it is replaced when it is too small, and plans on the former are used no more. */
+  #capacity(view: string): number {
+    return this.#features[this.#place(view)].shape[0];
+  }
+
+  /** Memory for so many of a view's features. */
+  #reserve(view: string, tokens: number): Tensor {
+    const place = this.#place(view);
+    const [capacity, hidden] = this.#features[place].shape;
+    if (tokens > capacity) {
+      this.gpu.destroy(this.#features[place]);
+      this.#features[place] = this.gpu.tensor([Math.ceil(tokens / 64) * 64, hidden], { label: "features of a picture" });
+    }
+    return this.#features[place];
   }
 }

@@ -7,6 +7,7 @@ import type { Form } from "../../kernels/linear/product_wgsl.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
+import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { saveTuning } from "../../pipeline/tuning.ts";
 import { randomFloats } from "../kernels/support.ts";
 import { randomMatrix } from "./products.ts";
@@ -16,25 +17,32 @@ import { median } from "./support.ts";
 export interface BenchTuneOptions {
   /** The model's sizes. */
   config: Qwen2VlConfig;
-  /** Number type of its weights. */
-  dtype: WeightType;
+  /** Wanted number type of its weights; as stored when left out. */
+  weights?: WeightType;
+  /** Number type of the checkpoint's file: `F32`, `BF16` or `F16`. */
+  stored: string;
   /** Rows that are measured; each stands for all up to it from the one before. */
   rows: readonly number[];
   /** Times that each kernel is measured. */
   repeats: number;
 }
 
-/** Shapes (N, K) of the model's matrices. */
-function matrixShapes({ text, vision }: Qwen2VlConfig): [number, number][] {
+/** Shapes (N, K) of the model's matrices, each with the number type that its weights are kept in. */
+export function tunedMatrices({ config: { text, vision }, weights, stored }: Omit<BenchTuneOptions, "rows" | "repeats">): {
+  shape: [number, number];
+  dtype: WeightType;
+}[] {
   const heads = text.heads * text.headDim;
   const keyValue = 2 * text.kvHeads * text.headDim;
-  const merged = 4 * vision.hidden;
-  const shapes: [number, number][] = [
+  const merged = vision.hidden * vision.merge ** 2;
+  const layers: [number, number][] = [
     [heads, text.hidden],
     [keyValue, text.hidden],
     [text.hidden, heads],
     [2 * text.intermediate, text.hidden],
     [text.hidden, text.intermediate],
+  ];
+  const tower: [number, number][] = [
     [3 * vision.hidden, vision.hidden],
     [vision.hidden, vision.hidden],
     [vision.intermediate, vision.hidden],
@@ -42,14 +50,18 @@ function matrixShapes({ text, vision }: Qwen2VlConfig): [number, number][] {
     [merged, merged],
     [text.hidden, merged],
   ];
-  return [...new Map(shapes.map((shape) => [shape.join(), shape])).values()];
+  const typed = (shapes: [number, number][], name: string) =>
+    shapes.map((shape) => ({ shape, dtype: matrixType(name, { weights, stored }) }));
+  const all = [...typed(layers, "model.layers.0"), ...typed(tower, "visual.blocks.0")];
+  return [...new Map(all.map((matrix) => [JSON.stringify(matrix), matrix])).values()];
 }
 
 /** Measures, prints a row for each product, and writes what `tasks/` reads when it opens the GPU. */
-export async function benchTune(gpu: Gpu, { config, dtype, rows, repeats }: BenchTuneOptions): Promise<void> {
+export async function benchTune(gpu: Gpu, options: BenchTuneOptions): Promise<void> {
+  const { rows, repeats } = options;
   const best = new Map<string, ProductKernel>();
   console.log("| product | until now | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
-  for (const shape of matrixShapes(config)) {
+  for (const { shape, dtype } of tunedMatrices(options)) {
     const matrix = randomMatrix(gpu, shape, dtype);
     for (const form of ["rows", "columns"] as const) {
       for (const count of new Set(rows.map(rowStep))) {

@@ -1,6 +1,6 @@
 import { assertLess } from "@std/assert";
 import { attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
-import { fullRanges } from "../../kernels/attention/key_ranges.ts";
+import { fullRanges } from "./key_ranges.ts";
 import { type AttentionMatrices, attentionMatrices } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";

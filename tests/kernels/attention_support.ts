@@ -2,7 +2,8 @@
 import type { AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
-import { causalRanges, invertRanges } from "../../kernels/attention/key_ranges.ts";
+import { invertRanges } from "../../kernels/attention/key_ranges.ts";
+import { causalRanges } from "./key_ranges.ts";
 import type { AttentionOperands } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -70,14 +71,17 @@ export async function compute(
       dout: plan.persistent([rows, heads * headDim], { data: dout }),
       keyRanges: plan.persistent([keys, 2], { dtype: "u32", data: invertRanges(made.ranges, keys) }),
     });
-    for (const tensor of [gradients.dq, gradients.dk, gradients.dv]) {
+    for (const tensor of [gradients.dq, gradients.dkv]) {
       const copy = plan.persistent(tensor.shape);
       plan.copy(tensor, copy);
       kept.push(copy);
     }
   }
   plan.run();
-  return (await gpu.read(...kept)).map((bytes) => new Float32Array(bytes.buffer));
+  const [values, sums, dq, dkv] = (await gpu.read(...kept)).map((bytes) => new Float32Array(bytes.buffer));
+  if (!dq) return [values, sums];
+  const half = (first: number) => dkv.filter((_, i) => Math.floor(i / (kvHeads * headDim)) % 2 === first);
+  return [values, sums, dq, half(0), half(1)];
 }
 
 /** Three sequences and padding, more rows than one tile. */

@@ -2,9 +2,10 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { attentionBackwardReference, attentionReference } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
-import { causalRanges, fullRanges, invertRanges } from "../../kernels/attention/key_ranges.ts";
-import type { AttentionVariant } from "../../kernels/attention/operands.ts";
-import type { Gpu } from "../../kernels/gpu.ts";
+import { invertRanges } from "../../kernels/attention/key_ranges.ts";
+import { causalRanges, fullRanges } from "./key_ranges.ts";
+import { type AttentionVariant, forwardVariant } from "../../kernels/attention/operands.ts";
+import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { TileColumns } from "../../kernels/attention/tiled_wgsl.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
@@ -81,7 +82,7 @@ gpuTest("long rows and large scores keep their precision", async (gpu) => {
 });
 
 for (const variant of ["software", "tiled"] as const) {
-  gpuTest(`q, k and v may be columns of one tensor, and their gradients too (${variant})`, async (gpu) => {
+  gpuTest(`q, k and v may be columns of one tensor, dk and dv are side by side (${variant})`, async (gpu) => {
     const { heads, kvHeads, headDim } = SHAPES[variant];
     const rows = 77;
     const [queryWidth, keyWidth] = [heads * headDim, kvHeads * headDim];
@@ -89,12 +90,8 @@ for (const variant of ["software", "tiled"] as const) {
     const values = randomFloats(rows * width, 5);
     const columns = (data: Float32Array, first: number, count: number) =>
       Float32Array.from({ length: rows * count }, (_, i) => data[Math.floor(i / count) * width + first + i % count]);
-    const split = (data: Float32Array) => [
-      columns(data, 0, queryWidth),
-      columns(data, queryWidth, keyWidth),
-      columns(data, queryWidth + keyWidth, keyWidth),
-    ];
-    const [q, k, v] = split(values);
+    const q = columns(values, 0, queryWidth);
+    const [k, v] = [queryWidth, queryWidth + keyWidth].map((first) => columns(values, first, keyWidth));
     const gradient = randomFloats(rows * queryWidth, 6);
     const { dq, dk, dv } = attentionBackwardReference({ q, k, v, ranges: PACKED, heads, kvHeads, headDim, scale: 0.1 }, gradient);
     using plan = new Plan(gpu);
@@ -113,16 +110,21 @@ for (const variant of ["software", "tiled"] as const) {
       variant,
     };
     const { out, lse } = attention(plan, { ...args, lse: true });
-    const dqkv = plan.persistent([rows, width], { data: values });
     const dout = plan.persistent([rows, queryWidth], { data: gradient });
     const keyRanges = plan.persistent([rows, 2], { dtype: "u32", data: invertRanges(PACKED, rows) });
-    attentionBackward(plan, { ...args, out, lse: lse!, dout, keyRanges, dqkv });
+    const gradients = attentionBackward(plan, { ...args, out, lse: lse!, dout, keyRanges });
+    const kept = [plan.persistent([rows, queryWidth]), plan.persistent([rows, 2 * keyWidth])];
+    [gradients.dq, gradients.dkv].forEach((tensor, i) => plan.copy(tensor, kept[i]));
     plan.run();
-    const first = await gpu.readFloats(dqkv);
-    const errors = split(first).map((actual, i) => relativeError(actual, [dq, dk, dv][i]));
+    const first = await gpu.read(...kept);
+    const joined = Float64Array.from({ length: 2 * dk.length }, (_, i) => {
+      const [row, column] = [Math.floor(i / (2 * keyWidth)), i % (2 * keyWidth)];
+      return column < keyWidth ? dk[row * keyWidth + column] : dv[row * keyWidth + column - keyWidth];
+    });
+    const errors = first.map((bytes, i) => relativeError(new Float32Array(bytes.buffer), [dq, joined][i]));
     assert(Math.max(...errors) < 1e-6, String(errors));
     plan.run();
-    assertEquals(await gpu.readFloats(dqkv), first, "the same bits at each run");
+    assertEquals(await gpu.read(...kept), first, "the same bits at each run");
   });
 
   gpuTest(`whatever stands in rows of padding has no influence (${variant})`, async (gpu) => {
@@ -166,9 +168,16 @@ gpuTest("operands that do not fit are refused", (gpu) => {
   assertThrows(() => attention(plan, { ...args, ranges: k }), Error, "u32");
   const [lse, keyRanges] = [plan.persistent([3, 2]), plan.persistent([5, 2], { dtype: "u32" })];
   const backward = { ...args, out: q, dout: q, lse, keyRanges };
-  assertThrows(() => attentionBackward(plan, { ...backward, dqkv: plan.persistent([3, 48]) }), Error, "as many queries");
   assertThrows(() => attentionBackward(plan, { ...backward, variant: "decode" }), Error, "no backward");
   return Promise.resolve();
+});
+
+Deno.test("attention on a GPU: few queries have their keys split, unless the parts would be larger than a binding", async () => {
+  await using gpu = await requestGpu({ software: false, precision: "f32" });
+  const choice = { headDim: 128, bytes: 1000, partBytes: 1000 };
+  const variants = [1, 32, 33].map((rows) => forwardVariant(gpu, { ...choice, rows }));
+  assertEquals(variants, ["decode", "decode", "tiled"]);
+  assertEquals(forwardVariant(gpu, { ...choice, rows: 8, partBytes: gpu.maxBindingBytes + 4 }), "tiled");
 });
 
 Deno.test("the reference's gradients equal finite differences", () => {

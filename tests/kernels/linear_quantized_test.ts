@@ -71,7 +71,7 @@ gpuTest("linear: the vector product of real GPUs, which share the work on a colu
   for (const dtype of ["bf16", "int8", "int4"] as const) {
     const weight = dtype === "bf16" ? bf16 : quantizedMatrix(gpu, [outputs, inputs], { type: dtype, weights });
     const values = dtype === "bf16" ? exact : (await readQuantized(gpu, weight)).values;
-    for (const rows of [1, 3]) {
+    for (const rows of [1, 4, 5, 16]) {
       const x = randomFloats(rows * inputs, 1);
       const { label, code, tileColumns } = vectorProduct({
         dtype,

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { createMatrix, destroyMatrix } from "../../kernels/linear/matrix.ts";
-import { matrixBytes, type QuantizedType } from "../../kernels/linear/weight_types.ts";
+import type { QuantizedType } from "../../kernels/linear/weight_types.ts";
+import { matrixBytes } from "./weights_support.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { quantizeRows } from "../../kernels/quantize/quantize.ts";
 import { differing, quantizedMatrix, quantizedReference, readQuantized } from "./quantized_support.ts";

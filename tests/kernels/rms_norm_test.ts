@@ -2,7 +2,7 @@ import { assert, assertThrows } from "@std/assert";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { rmsNormBackwardReference, rmsNormReference } from "../../kernels/rms_norm/_reference.ts";
-import { addRmsNorm, rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
+import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
 import { finiteDifference, gpuTest, randomFloats, relativeError } from "./support.ts";
 
 const EPS = 1e-6;
@@ -10,8 +10,8 @@ const SHAPES = [[1, 1], [1, 3584], [3, 7], [5, 64], [9, 100], [17, 1283], [70, 2
 const VARIANTS = [undefined, "alone", "shared"] as const;
 
 function data(rows: number, columns: number) {
-  const [x, delta, dy, residual] = [1, 2, 3, 4].map((seed) => randomFloats(rows * columns, seed + columns, { scale: 2, mean: 0.3 }));
-  return { x, delta, dy, residual, weight: randomFloats(columns, 9, { mean: 1 }) };
+  const [x, dy, residual] = [1, 3, 4].map((seed) => randomFloats(rows * columns, seed + columns, { scale: 2, mean: 0.3 }));
+  return { x, dy, residual, weight: randomFloats(columns, 9, { mean: 1 }) };
 }
 
 /** The values as resident tensors. */
@@ -39,18 +39,6 @@ gpuTest("rmsNorm equals its reference", (gpu) =>
     rmsNorm(plan, { x, weight, eps: EPS, out, variant });
     plan.run();
     const error = relativeError(await gpu.readFloats(out), rmsNormReference(values.x, values.weight, { eps: EPS }));
-    assert(error < 1e-6, `(${shape}) ${variant}: ${error}`);
-  }));
-
-gpuTest("addRmsNorm equals an addition and the reference", (gpu) =>
-  each(gpu, async (plan, shape, variant) => {
-    const { values, tensors: { x, delta, weight } } = upload(plan, shape);
-    const [sum, out] = [plan.persistent(shape), plan.persistent(shape)];
-    addRmsNorm(plan, { x, delta, weight, eps: EPS, sum, out, variant });
-    plan.run();
-    const expected = values.x.map((v, i) => v + values.delta[i]);
-    assert(relativeError(await gpu.readFloats(sum), expected) === 0, `sum (${shape}) ${variant}`);
-    const error = relativeError(await gpu.readFloats(out), rmsNormReference(expected, values.weight, { eps: EPS }));
     assert(error < 1e-6, `(${shape}) ${variant}: ${error}`);
   }));
 
@@ -86,7 +74,5 @@ gpuTest("shapes are checked", (gpu) => {
   using plan = new Plan(gpu);
   const x = plan.persistent([3, 8]);
   assertThrows(() => rmsNorm(plan, { x, weight: plan.persistent([7]), eps: EPS }), Error, "(7)");
-  const weight = plan.persistent([8]);
-  assertThrows(() => addRmsNorm(plan, { x, delta: plan.persistent([2, 8]), weight, eps: EPS }), Error, "(2, 8)");
   return Promise.resolve();
 });

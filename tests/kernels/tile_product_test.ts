@@ -99,6 +99,14 @@ Deno.test("products are computed as they were measured; every candidate is right
   assertEquals(productKernel(gpu, "rows", { ...shape, rows: 1 }), { variant: "vector" });
   const hardware = await requestGpu({ precision: "f16", software: false });
   assertEquals(productKernel(hardware, "columns", { ...shape, rows: 24 }), { variant: "vector" });
+  const few = { ...shape, rows: 12 };
+  assertEquals(productKernel(hardware, "rows", few), { variant: "vector" });
+  assertEquals(productKernel(hardware, "rows", { ...shape, rows: 17 }).variant, "tiled");
+  const tiled = productCandidates(hardware, "rows", few).find(({ variant }) => variant === "tiled")!;
+  hardware.productKernels.set(productKey("rows", few), tiled).set(productKey("rows", { ...shape, rows: 24 }), { variant: "vector" });
+  assertEquals(productKernel(hardware, "rows", few), tiled);
+  assertEquals(productKernel(hardware, "rows", { ...shape, rows: 24 }).variant, "tiled", "so many rows take no vector product");
+  assertEquals(productCandidates(hardware, "rows", { ...shape, rows: 8 }), [{ variant: "vector" }]);
   await hardware[Symbol.asyncDispose]();
   assertEquals(productKernel(gpu, "rows", { ...shape, depth: 2046 }), { variant: "plain" });
   const halves = (dtype: "bf16" | "f32") => productCandidates(gpu, "rows", { ...shape, dtype }).filter(({ tile }) => tile?.half).length;

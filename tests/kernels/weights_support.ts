@@ -1,7 +1,8 @@
 /** Random matrices of weights of every type for tests. */
 import type { Gpu } from "../../kernels/gpu.ts";
 import { createMatrix, type Matrix, writeMatrix } from "../../kernels/linear/matrix.ts";
-import { isQuantized, type WeightType } from "../../kernels/linear/weight_types.ts";
+import { GROUP, isQuantized, storedColumns, type WeightType } from "../../kernels/linear/weight_types.ts";
+import { bytesOf } from "../../kernels/tensor.ts";
 import { quantizedMatrix, readQuantized } from "./quantized_support.ts";
 import { randomFloats } from "./support.ts";
 
@@ -29,4 +30,14 @@ export async function randomMatrix(
     return { matrix, values: Float64Array.from(new Float32Array(Uint32Array.from(half, (bits) => bits << 16).buffer)) };
   }
   return { matrix, values: Float64Array.from(floats) };
+}
+
+/**
+ * Bytes of a matrix on the GPU, scales included.
+ *
+ * @param shape rows and columns
+ */
+export function matrixBytes([rows, columns]: readonly [number, number], type: WeightType): number {
+  const width = storedColumns(columns, type);
+  return bytesOf([rows, width], type) + (isQuantized(type) ? bytesOf([rows, width / GROUP], "f16") : 0);
 }

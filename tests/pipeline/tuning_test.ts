@@ -1,7 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { requestGpu } from "../../kernels/gpu.ts";
 import type { ProductKernel } from "../../kernels/linear/product_choice.ts";
+import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { MaspError } from "../../pipeline/errors.ts";
+import { parseConfig } from "../../pipeline/qwen2_vl/config.ts";
+import { publishedConfig } from "../bench/checkpoint/published_config.ts";
+import { tunedMatrices } from "../bench/tune.ts";
 import { saveTuning, tuningPath, useTuning } from "../../pipeline/tuning.ts";
 
 Deno.test("tuning: what was measured is read back, added to, kept per adapter, and checked", async () => {
@@ -28,4 +32,15 @@ Deno.test("tuning: what was measured is read back, added to, kept per adapter, a
   await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "tiled" } } }));
   await assertRejects(() => useTuning(gpu, dir), MaspError, "deno task bench tune");
   await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("tuning: matrices are measured in the type that a checkpoint's weights are kept in", () => {
+  const config = parseConfig(publishedConfig("2b"), { name: "2b" });
+  const types = (stored: string, weights?: WeightType) => {
+    const all = tunedMatrices({ config, stored, weights });
+    return [all[0].dtype, all.at(-1)!.dtype];
+  };
+  assertEquals(types("F16"), ["f16", "f16"]);
+  assertEquals(types("BF16", "f32"), ["f32", "f32"]);
+  assertEquals(types("BF16", "int4"), ["int4", "int8"]);
 });

@@ -45,7 +45,7 @@ export interface Measurement {
   name: string;
   /** Milliseconds a picture, a sample or a token. */
   ms?: number;
-  /** The most GPU memory that the phase held so far, in GiB. */
+  /** The most GPU memory that was held during the measurement, in GiB; scratch memory of larger ones before it is still there. */
   gpuGib?: number;
 }
 
@@ -115,6 +115,7 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
   };
   const found: Measurement[] = [];
   for (const size of sizes) {
+    forgetPeak(model.gpu);
     const ms = await measure(size, { maxNewTokens: 4, together: 1 });
     found.push({ name: `${sizeName(size)}/evaluate`, ms, gpuGib: gib(model.gpu) });
     const longer = await measure(size, { maxNewTokens: 4 + tokens, together: 1 });
@@ -124,6 +125,7 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
     await profile(model.gpu, `${sizeName(size)}, evaluation of one picture, with the head of all prompts`, once);
   }
   for (const size of batch > 1 ? sizes : []) {
+    forgetPeak(model.gpu);
     const ms = await measure(size, { maxNewTokens: 4, together: batch });
     found.push({ name: `${sizeName(size)}/evaluate batch of ${batch}`, ms, gpuGib: gib(model.gpu) });
   }
@@ -178,6 +180,7 @@ async function measureTraining<S>(model: Qwen2Vl, options: TrainingMeasurement<S
     const once = options.samples(size);
     const samples = Array.from({ length: Math.ceil(steps / once.length) * once.length }, (_, i) => once[i % once.length]);
     const times: number[] = [];
+    forgetPeak(model.gpu);
     const take = async (order: S[]) => {
       const run = train(trainable, { epochs: 1, learningRate: 1e-6, samples: order.length, order: () => order });
       for await (const _ of run); // every step is one of the samples
@@ -214,6 +217,11 @@ function randomAspects(model: Qwen2Vl): AspectModules {
     }
   }
   return modules;
+}
+
+/** Begins a measurement: what was held before it and is no more does not count. */
+function forgetPeak({ counters }: Gpu): void {
+  counters.peakBytes = counters.bytes;
 }
 
 function gib(gpu: Gpu): number {

@@ -1,5 +1,5 @@
 /** Several sequences in one pass, each behind a head of its own in the caches. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { commonHead, PromptHead } from "../../../pipeline/qwen2_vl/prompt_head.ts";
 import { layoutSequences } from "../../../pipeline/qwen2_vl/sequence_layout.ts";
 import { NO_ROW } from "../../../pipeline/qwen2_vl/language_model.ts";
@@ -44,7 +44,23 @@ modelTest("slots: every slot holds the head, also when there are more or larger 
   };
   const [alone] = await headsOf(10, 1);
   assert(alone.some((value) => value !== 0));
-  for (const [rows, slots] of [[10, 3], [200, 2], [10, 1]]) {
+  for (const [rows, slots] of [[10, 3], [200, 2], [10, 1], [400, 1], [10, 6], [10, 3], [130, 3]]) {
     for (const heads of await headsOf(rows, slots)) assertEquals(heads, alone);
   }
+});
+
+modelTest("slots: caches are as large as the largest pass needs, not as the most slots times the longest sequence", (model) => {
+  using head = new PromptHead(model.network);
+  const rowsOf = (rows: number, slots: number) => head.prepare([5, 6, 7], rows, { slots }).caches[0].shape[0];
+  const long = rowsOf(900, 1);
+  assertLess(long, 1024 + 64);
+  assertEquals(rowsOf(100, 8), 8 * 128);
+  const { generation, caches } = head.prepare([5, 6, 7], 900);
+  assertEquals(caches[0].shape[0], Math.max(long, 8 * 128));
+  for (const [rows, slots] of [[100, 8], [50, 3], [900, 1]]) {
+    assertEquals(head.prepare([5, 6, 7], rows, { slots }).generation, generation, "caches that suffice were replaced");
+  }
+  const larger = head.prepare([5, 6, 7], 200, { slots: 8 });
+  assert(larger.generation !== generation && caches.every(({ storage }) => !storage.buffer), "plans of freed caches would be run");
+  return Promise.resolve();
 });

@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertLess, assertNotEquals, assertRejects } from "@std/assert";
 import type { Gpu } from "../../../kernels/gpu.ts";
 import { createMatrix, destroyMatrix, type Matrix } from "../../../kernels/linear/matrix.ts";
-import { matrixBytes, type WeightType } from "../../../kernels/linear/weight_types.ts";
+import type { WeightType } from "../../../kernels/linear/weight_types.ts";
+import { matrixBytes } from "../../kernels/weights_support.ts";
 import { categoriesOf } from "../../../pipeline/data/categories.ts";
 import { FeatureStore } from "../../../pipeline/encode.ts";
 import { predict } from "../../../pipeline/evaluate.ts";
