@@ -32,7 +32,12 @@ export function editDistance(from: string, to: string): number {
  * ```
  */
 export function nearestName(name: string, names: readonly string[]): string {
+  return nearestNames(name, names, { count: 1 })[0];
+}
+
+/** The names that are most like what somebody wrote, nearest first, each once; at most `count`. See {@linkcode nearestName}. */
+export function nearestNames(name: string, names: readonly string[], options: { count: number }): string[] {
   const plain = (text: string) => text.toLowerCase().replaceAll("-", "_");
-  const distances = names.map((known) => editDistance(plain(name), plain(known)));
-  return names[distances.indexOf(Math.min(...distances))];
+  const distances = [...new Set(names)].map((known) => ({ known, distance: editDistance(plain(name), plain(known)) }));
+  return distances.sort((a, b) => a.distance - b.distance).slice(0, options.count).map(({ known }) => known);
 }
