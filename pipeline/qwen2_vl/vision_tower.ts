@@ -141,9 +141,14 @@ export class VisionTower implements Disposable {
     });
   }
 
+  /** Frees the plans; they are recorded again when they are needed. */
+  clear(): void {
+    this.#plans.clear();
+  }
+
   /** Frees the plans. */
   [Symbol.dispose](): void {
-    this.#plans.clear();
+    this.clear();
   }
 }
 
