@@ -39,8 +39,8 @@ export async function runTask(task: string, args: readonly string[], options?: R
 export interface RunningTask {
   /** What it leaves at its end. */
   outcome: Promise<Outcome>;
-  /** Does what Ctrl-C does. */
-  interrupt(): void;
+  /** Does what Ctrl-C does, or sends another signal. */
+  interrupt(signal?: Deno.Signal): void;
 }
 
 /** Starts a task; see {@linkcode runTask}. */
@@ -61,7 +61,7 @@ export async function startTask(task: string, args: readonly string[], options: 
   const outcome = child.output().then(({ code, stdout, stderr }) => {
     return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
   });
-  return { outcome, interrupt: () => child.kill("SIGINT") };
+  return { outcome, interrupt: (signal = "SIGINT") => child.kill(signal) };
 }
 
 /** A folder with data, questions, trained files and earlier results, and a settings file that uses them and the golden model. */
