@@ -83,7 +83,7 @@ async function makeReport(given: readonly string[], options: ReportOptions): Pro
     if (!single) {
       body.push(html`
         <section class="run">
-          <h2>${run.name}</h2>
+          <h2>Run ${run.name}</h2>
         </section>
       `);
     }

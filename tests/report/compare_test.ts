@@ -4,6 +4,7 @@ import { ensureDir } from "@std/fs";
 import { join } from "@std/path";
 import { MaspError } from "../../pipeline/errors.ts";
 import { requirePicture } from "../../pipeline/report/figures.ts";
+import { differenceText } from "../../pipeline/report/html/result_section.ts";
 import { reportHtml, writeReport } from "../../pipeline/report/html_report.ts";
 import { temporaryFolder } from "../pipeline/checkpoint/support.ts";
 import { runTask } from "../tasks/support.ts";
@@ -34,7 +35,7 @@ Deno.test("comparison: evaluations of other pictures or another model are groups
   assertMatch(fewer, /6 pictures of made\/data/);
   assertMatch(fewer, /MASP: 79\.2 % on average over 2 runs/);
   assertEquals([...fewer.matchAll(/on average/g)].length, 2, fewer); // MASP's and the base model's of the first two
-  assertMatch(fewer, /fewer: MASP 83\.3 % .{0,60}\+0\.0 pts \(\+0\.0 pts to \+0\.0 pts\), on the 6 pictures of both/);
+  assertMatch(fewer, /fewer: MASP 83\.3 % .{0,60}\+0\.0 pts \(\+0\.0 pts to \+0\.0 pts\) on the 6 pictures of both/);
 
   const other = comparison(await reportHtml([at("a"), at("other")]));
   assertMatch(other, /Model made\/model.+Model another\/model/);
@@ -119,4 +120,12 @@ Deno.test("report --picture: a wrong name is told before anything is written, wi
   assertMatch(stderr, /picture_9/);
   const left = await Array.fromAsync(Deno.readDir(dir.path), ({ name }) => name);
   assert(!left.includes("report.html") && !left.includes("figures"), left.join(", "));
+});
+
+Deno.test("a verdict asks the interval and the exact test: both must rule chance out", () => {
+  const difference = { total: 40, gained: 2, lost: 9, difference: -0.175, interval: [-0.325, -0.025] as [number, number], p: 0.065 };
+  const names = { first: "the base model", second: "MASP" };
+  assertMatch(differenceText(difference, names), /^No clear difference between MASP and the base model: the exact test does not/);
+  assertMatch(differenceText({ ...difference, p: 0.01 }, names), /^The base model is better than MASP/);
+  assertMatch(differenceText({ ...difference, interval: [-0.3, 0.1] }, names), /^No clear difference.+contains 0/);
 });

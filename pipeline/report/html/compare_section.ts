@@ -69,7 +69,7 @@ function besideText(first: EvaluationPart, second: EvaluationPart): string {
   if (!difference) return "no picture in common";
   const { total, difference: points, interval: [low, high] } = difference;
   const most = Math.max(first.report.predictions.length, second.report.predictions.length);
-  const some = total < most ? `, on the ${total} ${total === 1 ? "picture" : "pictures"} of both` : "";
+  const some = total < most ? `\non the ${total} ${total === 1 ? "picture" : "pictures"} of both` : "";
   return `${pointsText(points)} (${pointsText(low)} to ${pointsText(high)})${some}`;
 }
 

@@ -84,15 +84,18 @@ export function differenceOf(first: EvaluationPart, second: EvaluationPart): Pai
 /** What a difference means, in a sentence or two. */
 export function differenceText(difference: PairedDifference, names: { first: string; second: string }): string {
   const { total, gained, lost, interval: [low, high], p } = difference;
-  const verdict = low > 0
+  const clear = p < 0.05;
+  const verdict = low > 0 && clear
     ? `${names.second} is better than ${names.first} by more than chance`
-    : high < 0
+    : high < 0 && clear
     ? `${names.first} is better than ${names.second} by more than chance`
-    : `No clear difference between ${names.second} and ${names.first}: the interval of the difference contains 0`;
+    : `No clear difference between ${names.second} and ${names.first}: ${
+      low > 0 || high < 0 ? "the exact test does not rule out chance" : "the interval of the difference contains 0"
+    }`;
   return `${verdict.charAt(0).toUpperCase()}${
     verdict.slice(1)
   }. Of ${total} pictures, ${gained} are right with ${names.second} alone and ${lost} with ${names.first} alone ` +
-    `(exact McNemar test: p\u00a0${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}; interval by paired bootstrap, 95\u00a0%).`;
+    `(exact McNemar test: p\u00a0${p < 0.001 ? "<\u00a00.001" : `=\u00a0${p.toFixed(3)}`}; interval by paired bootstrap, 95\u00a0%).`;
 }
 
 /** A difference of shares in percentage points, with its sign. */
