@@ -31,7 +31,7 @@
  *
  * @module
  */
-export { Gpu, type GpuCounters, GpuError, requestGpu, type RequestGpuOptions } from "./kernels/gpu.ts";
+export { Gpu, type GpuCounters, GpuError, type GpuMark, requestGpu, type RequestGpuOptions } from "./kernels/gpu.ts";
 export { openDawn, type OpenDawnOptions } from "./kernels/dawn/dawn.ts";
 export type { ScratchPool } from "./kernels/arena.ts";
 export type { Kernel, KernelSource } from "./kernels/kernel.ts";
@@ -77,7 +77,7 @@ export { loadPrompts, type Prompts } from "./pipeline/data/prompts.ts";
 export { categoriesOf } from "./pipeline/data/categories.ts";
 export { type EmotionMetrics, emotionMetrics, predictionOf } from "./pipeline/report/metrics.ts";
 export { type FigureOptions, writeFigures } from "./pipeline/report/figures.ts";
-export { reportHtml, type ReportOptions, writeReport, type WriteReportOptions } from "./pipeline/report/html_report.ts";
+export { reportHtml, type ReportOptions, writeReport, type WriteReportOptions, type WrittenReport } from "./pipeline/report/html_report.ts";
 export { checkGolden, type CheckGoldenOptions, type GoldenRow } from "./pipeline/golden_check.ts";
 // Types that these refer to
 export type { Lifetime } from "./kernels/arena.ts";

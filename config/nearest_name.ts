@@ -59,3 +59,10 @@ export function didYouMean(name: string, names: readonly string[], show: (neares
 function beginsWith(text: string, beginning: string): boolean {
   return beginning.length >= BEGINNING && text.startsWith(beginning);
 }
+
+/** The names that are most like what somebody wrote, nearest first, each once; at most `count`. See {@linkcode nearestName}. */
+export function nearestNames(name: string, names: readonly string[], options: { count: number }): string[] {
+  const plain = (text: string) => text.toLowerCase().replaceAll("-", "_");
+  const distances = [...new Set(names)].map((known) => ({ known, distance: editDistance(plain(name), plain(known)) }));
+  return distances.sort((a, b) => a.distance - b.distance).slice(0, options.count).map(({ known }) => known);
+}

@@ -61,6 +61,12 @@ export class ScratchPool {
     }
   }
 
+  /** Frees all buffers; plans that were placed have to be placed again. */
+  clear(): void {
+    this.#largest = 0;
+    this.#keep(new Set());
+  }
+
   /** Number of times that buffers were freed; storages placed before the last time have to be placed again. */
   get layout(): number {
     return this.#layout;

@@ -3,6 +3,7 @@
  * and errors that name the buffer or the shader they come from.
  */
 import { Commands } from "./commands.ts";
+import { Faults, GpuError } from "./faults.ts";
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
 import type { ProductKernel } from "./linear/product_choice.ts";
@@ -11,18 +12,14 @@ import { noAdapterMessage } from "./no_adapter.ts";
 import { type SubgroupMatrixShape, subgroupMatrixShapes } from "./subgroup_matrix.ts";
 import { encodeCopy, readTensors, type TensorCopy, uploadBytes } from "./transfer.ts";
 import { ScratchPool } from "./arena.ts";
-import type { GpuCounters, RequestGpuOptions } from "./gpu_options.ts";
+import type { GpuCounters, GpuMark, RequestGpuOptions } from "./gpu_options.ts";
 
-export type { GpuCounters, RequestGpuOptions } from "./gpu_options.ts";
+export type { GpuCounters, GpuMark, RequestGpuOptions } from "./gpu_options.ts";
 
-/** Something went wrong on the GPU: no adapter, out of memory, a lost device, a shader that does not compile. */
-export class GpuError extends Error {
-  /** The class's name. */
-  override name = "GpuError";
-}
+export { GpuError };
 
-/** So long a failed wait listens for the device's own account of what went wrong. */
-const REPORT_MS = 1000;
+/** Reports of errors may come so much later than the end of the work. */
+const LATE_MS = 20;
 const WANTED_FEATURES = ["shader-f16", "timestamp-query", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
 
 /**
@@ -84,8 +81,9 @@ export class Gpu implements AsyncDisposable {
   readonly requested: RequestGpuOptions;
   readonly #kernels = new Map<string, Kernel>();
   readonly #memoryLimit: number;
-  readonly #reported = Promise.withResolvers<void>();
-  #fault?: GpuError;
+  readonly #faults: Faults;
+  /** Buffers that were not released, each with its number among all that were created. */
+  readonly #buffers = new Map<GPUBuffer, number>();
   #disposed = false;
 
   /** Wraps a device; use {@linkcode requestGpu}. */
@@ -105,18 +103,7 @@ export class Gpu implements AsyncDisposable {
     this.enablesSubgroups = adapter.features.has("subgroups" as GPUFeatureName);
     this.#memoryLimit = options.memoryLimit ?? Infinity;
     this.scratch = new ScratchPool(this);
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      const { error } = event as GPUUncapturedErrorEvent;
-      const kind = error.constructor.name === "GPUOutOfMemoryError" ? "Out of GPU memory" : "GPU error";
-      this.#report(new GpuError(`${kind}: ${error.message.trim()}`));
-    });
-    device.lost.then((lost) => {
-      if (this.#disposed) return;
-      this.#report(
-        new GpuError(`The GPU was lost (${lost.reason}): ${lost.message}. Start again with --resume; finished checkpoints are in place.`),
-      );
-    });
+    this.#faults = new Faults(device, () => this.#disposed);
   }
 
   /** The largest size of one binding, in bytes. */
@@ -161,14 +148,15 @@ export class Gpu implements AsyncDisposable {
       );
     }
     const buffer = this.device.createBuffer({ label, size, usage });
-    this.counters.buffers++;
+    this.#buffers.set(buffer, this.counters.buffers++);
     this.counters.bytes += size;
     this.counters.peakBytes = Math.max(this.counters.peakBytes, this.counters.bytes);
     return buffer;
   }
 
-  /** Gives a buffer's memory back. */
+  /** Gives a buffer's memory back, once. */
   release(buffer: GPUBuffer): void {
+    if (!this.#buffers.delete(buffer)) return;
     this.counters.bytes -= buffer.size;
     buffer.destroy();
   }
@@ -245,36 +233,50 @@ export class Gpu implements AsyncDisposable {
     this.check();
   }
 
-  /**
-   * The result of a wait on the device. Where it fails, the device's own report says why, and may come a moment later.
-   *
-   * @throws {GpuError}
-   */
-  async settled<T>(wait: Promise<T>): Promise<T> {
-    try {
-      return await wait;
-    } catch (error) {
-      const enough = Promise.withResolvers<void>();
-      const timer = setTimeout(enough.resolve, REPORT_MS);
-      await Promise.race([this.#reported.promise, enough.promise]);
-      clearTimeout(timer);
-      this.check();
-      throw new GpuError(`GPU error: ${(error as Error).message}`, { cause: error });
-    }
+  /** The result of a wait on the device, or what the device says of its failure. @throws {GpuError} */
+  settled<T>(wait: Promise<T>): Promise<T> {
+    return this.#faults.settled(wait);
   }
 
   /**
-   * Throws the first error that the device reported since it was made.
+   * Throws the first error that the device reported since it was made, or since {@linkcode recover}.
    *
    * @throws {GpuError}
    */
   check(): void {
-    if (this.#fault) throw this.#fault;
+    this.#faults.check();
   }
 
-  #report(fault: GpuError): void {
-    this.#fault ??= fault;
-    this.#reported.resolve();
+  /** Why the device is lost, in a sentence; `undefined` while it is there. */
+  get lost(): string | undefined {
+    return this.#faults.lost;
+  }
+
+  /** Fulfilled with {@linkcode lost} when the device is lost; never when it is disposed of. */
+  get whenLost(): Promise<string> {
+    return this.#faults.whenLost;
+  }
+
+  /** The present state, to come back to when a job fails. */
+  mark(): GpuMark {
+    return { kernels: this.#kernels.size, buffers: this.counters.buffers };
+  }
+
+  /**
+   * Undoes a job that failed, so that the next can be done: kernels and buffers that were made since the mark are dropped, since they may be
+   * invalid, and what the device reported is forgotten. Plans and tensors that were made since then must be used no more; earlier plans find
+   * scratch memory anew.
+   *
+   * @param mark from {@linkcode mark}, before the job
+   * @returns whether the device can be used on: not when it is lost
+   */
+  async recover({ kernels, buffers }: GpuMark): Promise<boolean> {
+    await this.device.queue.onSubmittedWorkDone().catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, LATE_MS)); // what the device still has to say belongs to that job
+    for (const key of [...this.#kernels.keys()].slice(kernels)) this.#kernels.delete(key);
+    this.scratch.clear();
+    for (const [buffer, number] of this.#buffers) if (number >= buffers) this.release(buffer);
+    return this.#faults.forget();
   }
 
   /** Ends the device and frees all its memory. */

@@ -34,3 +34,11 @@ export interface RequestGpuOptions {
   /** Refuse to allocate more than this many bytes in all (for trying how a run behaves on a smaller GPU). */
   memoryLimit?: number;
 }
+
+/** A state of a device that `Gpu.recover` goes back to. */
+export interface GpuMark {
+  /** Kernels that were compiled. */
+  readonly kernels: number;
+  /** Buffers that had been created. */
+  readonly buffers: number;
+}

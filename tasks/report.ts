@@ -1,5 +1,5 @@
 /** `deno task report DIR…`: one HTML file that shows a run, or compares several; figures for papers. */
-import { writeFigures } from "../pipeline/report/figures.ts";
+import { requirePicture, writeFigures } from "../pipeline/report/figures.ts";
 import { writeReport } from "../pipeline/report/html_report.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { numberFlag, runCommand, textFlag } from "./command.ts";
@@ -28,8 +28,10 @@ await runCommand({
   const picture = textFlag(invocation, "picture");
   const formats = (["svg", "png"] as const).filter((format) => flags[format] === true);
   if (picture !== undefined && formats.length === 0) throw new MaspError("--picture makes a figure: add --svg or --png");
+  if (picture !== undefined) await requirePicture(args[0], picture);
   const begin = performance.now();
-  const { path, bytes } = await writeReport(args, { out: textFlag(invocation, "out"), pictures });
+  const { path, bytes, notices } = await writeReport(args, { out: textFlag(invocation, "out"), pictures });
+  for (const notice of notices) console.log(notice);
   console.log(`Written: ${path} (${(bytes / 1e6).toFixed(1)} MB, ${((performance.now() - begin) / 1000).toFixed(1)} s)`);
   if (formats.length === 0) return;
   const out = `${path.replace(/[^/\\]*$/, "")}figures`;

@@ -24,7 +24,8 @@ await runCommand({
     "Programs send pictures to /api/predict. Nothing that is sent is kept, and nothing leaves this machine.",
   flags: {
     config: { help: "settings file (config/eval.yaml)", value: "FILE" },
-    baseline: { help: "plain Qwen2-VL, zero-shot" },
+    baseline: { help: "plain Qwen2-VL, zero-shot: no aspects, no soft prompt" },
+    plain: { help: "the soft prompt without aspect tokens" },
     port: { help: "port of the page (8000; 0: any free one)", value: "N" },
     host: { help: "address to listen on (127.0.0.1: this machine alone; 0.0.0.0: everyone who reaches this machine)", value: "ADDRESS" },
   },
@@ -35,19 +36,20 @@ await runCommand({
   if (!Number.isInteger(port) || port < 0 || port > 65535) throw new MaspError(`--port is ${port}; expected a whole number up to 65535`);
   const hostname = textFlag(invocation, "host") ?? "127.0.0.1";
   const baseline = flags.baseline === true;
+  const plain = flags.plain === true;
   const settings = await loadSettings(textFlag(invocation, "config") ?? "config/eval.yaml", {
     stage: "eval",
     overrides: invocation.overrides,
   });
   printNotices(settings);
-  await requireTrained(settings, { baseline });
+  await requireTrained(settings, { baseline, plain });
   const prompts = await loadPrompts(settings.promptsPath);
   const categories = settings.categories;
   const { seed, maxNewTokens, views } = settings;
   await using gpu = await openGpu(settings);
   using model = await loadQwen2Vl(gpu, await findModelFolder(settings.modelName), { weights: settings.weights });
   using stack = new DisposableStack();
-  const aspects = baseline ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views }));
+  const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
   await using reader = new PictureReader(model, { aspects, prompt, prompts, categories, baseline, seed, maxNewTokens });
   const examples = await examplesOf(settings);
@@ -59,20 +61,23 @@ await runCommand({
     names: isLoopback(hostname) ? [] : [Deno.hostname()],
     about: {
       model: settings.modelName,
-      method: baseline ? "base model, zero-shot" : "MASP",
+      method: baseline ? "base model, zero-shot" : plain ? "soft prompt without aspect tokens" : "MASP",
       gpu: gpu.name,
       software: gpu.software,
       views: aspects?.views ?? [],
       categories,
     },
+    unavailable: () => gpu.lost,
     onFault: (error) => console.error(error),
   });
+  const ended = endSignals();
   await using server = startPageServer(handler, { hostname, port });
   if (!isLoopback(hostname)) console.log("Everyone who reaches this machine can send pictures; there is no password.");
-  console.log(`\nThe page is at ${server.url}  (Ctrl-C ends it)`);
+  console.log(`\nThe page is at ${server.url}  (Ctrl-C ends it after the picture that is being read)`);
   console.log(`For programs: curl --data-binary @picture.jpg ${server.url}api/predict`);
-  await interrupted();
-  console.log("\nClosing.");
+  const lost = await Promise.race([ended, gpu.whenLost]);
+  if (lost) throw new MaspError(`${lost} Start deno task serve again.`); // status 1: a supervisor starts it again
+  console.log("\nClosing after the picture that is being read; press Ctrl-C again to stop at once.");
 });
 
 /** Some test pictures, one a class where that fits; none where the data is missing. */
@@ -87,16 +92,16 @@ async function examplesOf(settings: { dataPath: string; dataname: string; catego
   }
 }
 
-/** Waits for Ctrl-C or an end from outside; a second one ends at once. */
-async function interrupted(): Promise<void> {
+/** Fulfilled by Ctrl-C, or by SIGTERM where the system has it; a second one ends the process at once. */
+function endSignals(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    let pressed = false;
+  let ending = false;
+  for (const signal of Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] as const : ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
-      if (pressed) Deno.exit(INTERRUPTED);
-      pressed = true;
+      if (ending) Deno.exit(INTERRUPTED);
+      ending = true;
       resolve();
     });
   }
-  await promise;
+  return promise;
 }

@@ -1,8 +1,10 @@
 /** The attention of one picture as a figure for a paper: the picture, then a column per view with its map and its answer in words. */
+import { nearestNames } from "../../config/nearest_name.ts";
 import { MaspError } from "../errors.ts";
 import { unpackMap } from "./attention_file.ts";
 import { escapeXml, plainName, withColours } from "./charts/chart.ts";
 import type { ReportedPrediction } from "./evaluation_report.ts";
+import { stem } from "../data/folders.ts";
 import { type HeatmapInput, heatmapPng } from "./heatmap.ts";
 import type { PictureLine } from "./picture_log.ts";
 import type { EvaluationPart } from "./run_folder.ts";
@@ -29,8 +31,10 @@ export function findPicture(part: EvaluationPart, picture: string): { prediction
   const { predictions } = part.report;
   const prediction = predictions.find(({ id, image }) => id === picture || image === picture);
   if (!prediction) {
+    const nearest = nearestNames(stem(picture), predictions.map(({ id }) => id), { count: 3 });
+    const hint = nearest.length ? `; the nearest of its ${predictions.length} pictures: ${nearest.join(", ")}` : ", which has none";
     throw new MaspError(
-      `There is no picture "${picture}" in the evaluation; it has ${predictions.slice(0, 3).map(({ id }) => id).join(", ")}, …`,
+      `There is no picture "${picture}" in the evaluation${hint}. Give an id from predictions.jsonl, or a path from there.`,
     );
   }
   const line = part.pictures.get(prediction.image);

@@ -12,7 +12,7 @@ const proportion = z.looseObject({
 });
 const texts = z.record(z.string(), z.string());
 const schema = z.looseObject({
-  facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  facts: z.record(z.string(), z.unknown()), // shown as they are, whatever a run tells
   metrics: z.looseObject({
     total: z.number(),
     accuracy: proportion,

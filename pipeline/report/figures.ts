@@ -40,11 +40,7 @@ export async function writeFigures(dir: string, options: FigureOptions): Promise
   const run = await readRunFolder(dir);
   const figures = new Map<string, string>();
   if (picture !== undefined) {
-    const [main] = run.evaluations;
-    if (!main) {
-      throw new MaspError(`"${dir}" has no evaluation, so there is no picture "${picture}"; evaluate first (deno task eval --details)`);
-    }
-    const found = findPicture(main, picture);
+    const found = pictureOf(run, picture);
     figures.set(`attention-${found.prediction.id.replace(/[^\w.-]+/g, "_")}`, await attentionFigure(found, { queries }));
   }
   for (const [name, chart] of chartsOf(run)) figures.set(name, await chartSvg(chart));
@@ -57,6 +53,22 @@ export async function writeFigures(dir: string, options: FigureOptions): Promise
     }
   }
   return files;
+}
+
+/**
+ * Makes sure that the attention of a picture can be drawn, before anything is written.
+ *
+ * @param dir folder of the run, as for a report
+ * @param picture its id or path
+ * @throws {MaspError} when it is no run, has no such picture (the nearest ones are named), or no attention maps of it
+ */
+export async function requirePicture(dir: string, picture: string): Promise<void> {
+  pictureOf(await readRunFolder(dir), picture);
+}
+
+function pictureOf({ path, evaluations: [main] }: RunFolder, picture: string): ReturnType<typeof findPicture> {
+  if (main) return findPicture(main, picture);
+  throw new MaspError(`"${path}" has no evaluation, so there is no picture "${picture}"; evaluate first (deno task eval --details)`);
 }
 
 /** An SVG file as a PNG on white. */

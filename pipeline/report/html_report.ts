@@ -3,6 +3,7 @@ import { join } from "@std/path";
 import { writeFileAtomic } from "../checkpoint/atomic_write.ts";
 import { mapParallel } from "../data/map_parallel.ts";
 import { MaspError } from "../errors.ts";
+import { distinctFolders } from "./given_folders.ts";
 import { aboutSection } from "./html/about_section.ts";
 import { aspectsSection } from "./html/aspects_section.ts";
 import { categoriesSection } from "./html/categories_section.ts";
@@ -28,26 +29,42 @@ export interface WriteReportOptions extends ReportOptions {
   out?: string;
 }
 
+/** Result of {@linkcode writeReport}. */
+export interface WrittenReport {
+  /** The file. */
+  path: string;
+  /** Its size. */
+  bytes: number;
+  /** What was left out, a sentence each. */
+  notices: string[];
+}
+
 /**
  * Makes a report from the files of runs and writes it.
  *
  * @param dirs folders of runs: of a training, of an evaluation, or their parent; several are compared
  * @param options where it goes, and how many pictures it shows
- * @returns path and size in bytes of the file
+ * @returns path and size in bytes of the file, and what was left out, a sentence each
  * @throws {MaspError} when a folder is missing or holds nothing of a run, or a file is damaged
  */
-export async function writeReport(dirs: readonly string[], options: WriteReportOptions = {}): Promise<{ path: string; bytes: number }> {
+export async function writeReport(dirs: readonly string[], options: WriteReportOptions = {}): Promise<WrittenReport> {
   const path = options.out ?? join(dirs[0] ?? ".", "report.html");
-  const bytes = new TextEncoder().encode(await reportHtml(dirs, options));
+  const { html, notices } = await makeReport(dirs, options);
+  const bytes = new TextEncoder().encode(html);
   await writeFileAtomic(path, bytes);
-  return { path, bytes: bytes.length };
+  return { path, bytes: bytes.length, notices };
 }
 
 /** Like {@linkcode writeReport}, as text. */
 export async function reportHtml(dirs: readonly string[], options: ReportOptions = {}): Promise<string> {
-  if (dirs.length === 0) throw new MaspError("Which run? Give its folder, such as outputs/eval.");
+  return (await makeReport(dirs, options)).html;
+}
+
+async function makeReport(given: readonly string[], options: ReportOptions): Promise<{ html: string; notices: string[] }> {
+  if (given.length === 0) throw new MaspError("Which run? Give its folder, such as outputs/eval.");
+  const { dirs, notices } = await distinctFolders(given);
   const runs = distinctNames(await Promise.all(dirs.map(readRunFolder)));
-  const body: Html[] = [];
+  const body: Html[] = notices.map((text) => html`<p class="notice">${text}</p>`);
   const links: PageContent["links"][number][] = [];
   const add = (id: string, name: string, section: Html | undefined) => {
     if (!section) return;
@@ -66,7 +83,7 @@ export async function reportHtml(dirs: readonly string[], options: ReportOptions
     if (!single) {
       body.push(html`
         <section class="run">
-          <h2>${run.name}</h2>
+          <h2>Run ${run.name}</h2>
         </section>
       `);
     }
@@ -83,7 +100,7 @@ export async function reportHtml(dirs: readonly string[], options: ReportOptions
     }
     add(id("about"), single ? "How it was made" : `${run.name}: how it was made`, aboutSection(run, id("about")));
   }
-  return page({ ...headOf(runs), links, body });
+  return { html: page({ ...headOf(runs), links, body }), notices };
 }
 
 function headOf(runs: readonly RunFolder[]): { title: string; facts: string[] } {

@@ -52,17 +52,22 @@ export interface RunFolder {
   evaluations: EvaluationPart[];
 }
 
+/** Whether a folder is of a run that was set aside when another began in its place: `previous`, `previous-1`, … */
+export function isSetAside(path: string): boolean {
+  return /^previous(-\d+)?$/.test(basename(path));
+}
+
 /**
  * Reads a run.
  *
- * @param dir the folder of a training or an evaluation, or their parent
+ * @param dir the folder of a training or an evaluation, or their parent; a run that was set aside (`previous`) is read when its own folder is given
  * @throws {MaspError} when there is no such folder, nothing of a run in it, or a file is damaged
  */
 export async function readRunFolder(dir: string): Promise<RunFolder> {
   const content = await listFolder(dir);
   if (!content) throw new MaspError(`Cannot make a report: there is no folder "${dir}". Give the folder of a run, such as outputs/eval.`);
   const run: RunFolder = { name: basename(resolve(dir)), path: dir, trainings: [], evaluations: [] };
-  for (const folder of ["", ...content.folders.filter((name) => name !== "checkpoints")]) await readParts(run, folder);
+  for (const folder of ["", ...content.folders.filter((name) => name !== "checkpoints" && !isSetAside(name))]) await readParts(run, folder);
   if (run.trainings.length + run.evaluations.length === 0) {
     throw new MaspError(
       `Cannot make a report: "${dir}" has no metrics.jsonl and no evaluation.json, nor has a folder in it. ` +

@@ -58,6 +58,8 @@ export interface PageHandlerOptions {
   queueLimit?: number;
   /** What is taken at most; 20 MB and 100 megapixels when left out. */
   limits?: UploadLimits;
+  /** Says why nothing can be read any more, in a sentence, when that is so: then everything under `/api/` is answered with 503. */
+  unavailable?: () => string | undefined;
   /** Told errors that are no fault of a request. */
   onFault?: (error: unknown) => void;
 }
@@ -99,6 +101,7 @@ export class PageHandler {
 
   async #route(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
+    if (pathname.startsWith("/api/")) this.#requireAvailable();
     if (pathname === "/api/predict") {
       allow(request, "POST");
       return await this.#predict(request, { maps: ["1", "true"].includes(searchParams.get("maps") ?? "") });
@@ -117,8 +120,10 @@ export class PageHandler {
   }
 
   async #predict(request: Request, options: { maps: boolean }): Promise<Response> {
+    const place = this.#queue.reserve(); // before anything of the body is taken
     const read = async (onPosition?: (ahead: number) => void) => {
-      const upload = await readUpload(request, this.#limits);
+      using _held = place;
+      const upload = await readUpload(request, { limits: this.#limits, signal: this.#queue.closing });
       const { bytes: _, ...picture } = upload;
       return { picture, ...await this.#queue.add(() => this.#read(upload, options), { signal: request.signal, onPosition }) };
     };
@@ -150,9 +155,22 @@ export class PageHandler {
   /** An error as the sender gets it; what is no fault of the request is reported, too. */
   #told(error: unknown): HttpError {
     if (error instanceof HttpError) return error;
+    const lost = this.#unavailable(error);
+    if (lost) return lost;
     this.#options.onFault?.(error);
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
     return new HttpError(500, `The picture could not be computed: ${reason}. The terminal of the server says more.`, { cause: error });
+  }
+
+  /** @throws {HttpError} 503 when nothing can be read any more */
+  #requireAvailable(): void {
+    const error = this.#unavailable();
+    if (error) throw error;
+  }
+
+  #unavailable(cause?: unknown): HttpError | undefined {
+    const why = this.#options.unavailable?.();
+    return why === undefined ? undefined : new HttpError(503, `${why} The server ends; start deno task serve again.`, { cause });
   }
 
   #health() {

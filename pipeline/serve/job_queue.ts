@@ -20,8 +20,9 @@ export class JobQueue {
   /** How many may wait beside the one that runs. */
   readonly limit: number;
   readonly #line: Waiting[] = [];
+  readonly #closing = new AbortController();
+  #places = 0;
   #running?: Promise<void>;
-  #closed = false;
 
   /** @param options `limit`: how many may wait beside the one that runs */
   constructor(options: { limit: number }) {
@@ -38,20 +39,43 @@ export class JobQueue {
     return this.#line.length;
   }
 
+  /** Aborted when the queue is closed, with the error that everything is refused with. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
   /**
-   * Runs a job when its turn comes.
+   * Takes a place for a job before what it needs is there: as many as may wait and run have one. Dispose of it when the job is done.
+   *
+   * @throws {HttpError} 503 when all places are taken or the queue is closed
+   */
+  reserve(): Disposable {
+    this.#closing.signal.throwIfAborted();
+    if (this.#places > this.limit) {
+      const message =
+        `The queue is full: ${this.#places} pictures are being sent, wait or are being read, which is the limit; try again soon`;
+      throw new HttpError(503, message, { headers: { "Retry-After": "2" } });
+    }
+    this.#places++;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (held) this.#places--;
+        held = false;
+      },
+    };
+  }
+
+  /**
+   * Runs a job when its turn comes; {@linkcode reserve} a place for it first.
    *
    * @returns what the job returns
-   * @throws {HttpError} 503 when the line is full or the queue is closed; 499 when the signal came first; otherwise what the job throws
+   * @throws {HttpError} 503 when the queue is closed; 499 when the signal came first; otherwise what the job throws
    */
   add<T>(job: () => Promise<T>, options: AddJobOptions = {}): Promise<T> {
     const { onPosition, signal } = options;
-    if (this.#closed) return Promise.reject(closing());
+    if (this.closing.aborted) return Promise.reject(this.closing.reason);
     if (signal?.aborted) return Promise.reject(gone());
-    if (this.running && this.waiting >= this.limit) {
-      const message = `The queue is full: one picture is being read and ${this.waiting} are waiting, which is the limit; try again soon`;
-      return Promise.reject(new HttpError(503, message, { headers: { "Retry-After": "2" } }));
-    }
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const entry: Waiting = { begin: () => job().then(resolve, reject), refuse: reject, onPosition };
     const leave = () => {
@@ -70,8 +94,9 @@ export class JobQueue {
 
   /** Refuses everything that waits and that comes, and waits for the job that runs. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const { refuse } of this.#line.splice(0)) refuse(closing());
+    const reason = new HttpError(503, "The server is closing; start it again with deno task serve");
+    if (!this.closing.aborted) this.#closing.abort(reason);
+    for (const { refuse } of this.#line.splice(0)) refuse(reason);
     await this.#running;
   }
 
@@ -89,10 +114,6 @@ export class JobQueue {
   #tell(): void {
     this.#line.forEach(({ onPosition }, i) => onPosition?.(i + 1));
   }
-}
-
-function closing(): HttpError {
-  return new HttpError(503, "The server is closing; start it again with deno task serve");
 }
 
 function gone(): HttpError {

@@ -24,13 +24,11 @@ export interface StartPageServerOptions {
  */
 export function startPageServer(handler: PageHandler, options: StartPageServerOptions = {}): PageServer {
   const { hostname = "127.0.0.1", port = 8000 } = options;
-  const stop = new AbortController();
   let url = "";
   const server = listen(() =>
     Deno.serve({
       hostname,
       port,
-      signal: stop.signal,
       onListen: ({ hostname: address, port }) => {
         const everywhere = address === "0.0.0.0" || address === "::";
         const name = everywhere ? "localhost" : address.includes(":") ? `[${address}]` : address;
@@ -40,9 +38,8 @@ export function startPageServer(handler: PageHandler, options: StartPageServerOp
   return {
     url,
     async [Symbol.asyncDispose]() {
-      await handler.close();
-      stop.abort();
-      await server.finished;
+      // At once: no more connections, and 503 for what waits. The answer to the picture that is read still gets to its sender.
+      await Promise.all([handler.close(), server.shutdown()]);
     },
   };
 }

@@ -28,17 +28,26 @@ export interface Upload {
   height: number;
 }
 
+/** Options of {@linkcode readUpload}. */
+export interface ReadUploadOptions {
+  /** What is taken at most; {@linkcode UPLOAD_LIMITS} when left out. */
+  limits?: UploadLimits;
+  /** Ends the reading; its reason is thrown. */
+  signal?: AbortSignal;
+}
+
 /**
  * Reads a request's body and checks it.
  *
  * @throws {HttpError} 400 without a body, 408 when it does not arrive, 413 when it or the picture is too large, 415 when it is no picture, 422 when
  * the picture's header is damaged
  */
-export async function readUpload(request: Request, limits: UploadLimits = UPLOAD_LIMITS): Promise<Upload> {
+export async function readUpload(request: Request, options: ReadUploadOptions = {}): Promise<Upload> {
+  const { limits = UPLOAD_LIMITS, signal } = options;
   if (request.headers.get("Content-Type")?.startsWith("multipart/")) {
     throw new HttpError(415, "Send the picture's bytes as the body, without a form: curl --data-binary @picture.jpg");
   }
-  const bytes = await readBody(request, limits.bytes);
+  const bytes = await readBody(request, { limit: limits.bytes, signal });
   if (bytes.length === 0) throw new HttpError(400, "The file is empty; send the picture's bytes as the body");
   const type = pictureType(bytes);
   if (!type) {
@@ -57,7 +66,8 @@ export async function readUpload(request: Request, limits: UploadLimits = UPLOAD
   return { bytes, type, width, height };
 }
 
-async function readBody(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readBody(request: Request, options: { limit: number; signal?: AbortSignal }): Promise<Uint8Array<ArrayBuffer>> {
+  const { limit, signal } = options;
   const tooLarge = (found: string) =>
     new HttpError(413, `This file has ${found} than ${megabytes(limit)}, which is the limit. Make the picture smaller.`);
   const announced = Number(request.headers.get("Content-Length"));
@@ -73,9 +83,10 @@ async function readBody(request: Request, limit: number): Promise<Uint8Array<Arr
     },
   });
   try {
-    await request.body?.pipeTo(collect, { signal: late });
+    await request.body?.pipeTo(collect, { signal: signal ? AbortSignal.any([late, signal]) : late });
   } catch (error) {
     if (error instanceof HttpError) throw error;
+    signal?.throwIfAborted();
     if (late.aborted) throw new HttpError(408, `The picture did not arrive within ${PATIENCE / 1000} seconds; send it again`);
     throw new HttpError(400, `The picture did not arrive whole: ${(error as Error).message}; send it again`, { cause: error });
   }

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { join } from "@std/path";
 import type { Locator, Page } from "playwright-core";
+import { PageHandler } from "../../pipeline/serve/handler.ts";
+import { startPageServer } from "../../pipeline/serve/page_server.ts";
 import { GOLDEN, PICTURE, pngHeader } from "../serve/support.ts";
 import { accessibilityFaults, giveFiles, openPage, startBrowser } from "./browser.ts";
 import { startGoldenServer } from "./golden_server.ts";
@@ -127,6 +129,16 @@ Deno.test({ name: "the page in a browser", sanitizeOps: false, sanitizeResources
     assertEquals(await page.locator("#tried li").count(), 5);
     assertEquals(problems, []);
     await Deno.remove(dir, { recursive: true });
+  });
+
+  await t.step("a server without its GPU says so on the page", async () => {
+    const about = { model: "m", method: "MASP", gpu: "g", software: true, views: [], categories: [] };
+    const reader = { read: () => Promise.reject(new Error("lost")) };
+    await using lost = startPageServer(new PageHandler({ reader, about, unavailable: () => "The GPU was lost." }), { port: 0 });
+    await using opened = await openPage(browser.browser, lost.url);
+    const { page } = opened;
+    await page.getByRole("alert").waitFor();
+    assertMatch(await page.getByRole("alert").innerText(), /The GPU was lost\. The server ends; start deno task serve again/);
   });
 
   await t.step("several pictures at once are all read", async () => {

@@ -23,11 +23,17 @@ export interface MakeRunOptions {
   pictures?: number;
   /** Every so many pictures one is wrong; 4 when left out. */
   wrongEvery?: number;
+  /** Name of the model; `made/model` when left out. */
+  model?: string;
+  /** Number of the first picture; 0 when left out. */
+  first?: number;
+  /** Further facts of the evaluations. */
+  facts?: Record<string, unknown>;
 }
 
 /** Makes a run folder: two trainings, a baseline and an evaluation with maps. @returns the ids of the pictures */
 export async function makeRun(dir: string, options: MakeRunOptions = {}): Promise<string[]> {
-  const { pictures: count = 12, wrongEvery = 4 } = options;
+  const { pictures: count = 12, wrongEvery = 4, model = "made/model", first = 0 } = options;
   for (const stage of ["stage1", "stage2"]) {
     using log = await openMetricsLog(join(dir, stage, "metrics.jsonl"));
     await Deno.writeTextFile(join(dir, stage, "settings.yaml"), `${stage}:\n  seed: 1\n`);
@@ -35,9 +41,9 @@ export async function makeRun(dir: string, options: MakeRunOptions = {}): Promis
       await log.write({ step, loss: 4 / (1 + step), learning_rate: 1e-3 * (1 - step / 40), gradient_norm: 1 + step % 3, epoch: step / 20 });
     }
   }
-  const made = Array.from({ length: count }, (_, i) => prediction(i, { wrong: i % wrongEvery === wrongEvery - 1 }));
-  const base = Array.from({ length: count }, (_, i) => prediction(i, { wrong: i % 3 === 2 }));
-  const facts = { model: "made/model", "data set": "Made", seed: 1, adapter: "none" };
+  const made = Array.from({ length: count }, (_, i) => prediction(first + i, { wrong: i % wrongEvery === wrongEvery - 1 }));
+  const base = Array.from({ length: count }, (_, i) => prediction(first + i, { wrong: i % 3 === 2 }));
+  const facts = { model, data: "made/data", "data set": "Made", seed: 1, adapter: "none", ...options.facts as Record<string, string> };
   const report = (predictions: ReportedPrediction[], method: string) => {
     return { facts: { ...facts, method }, metrics: emotionMetrics(predictions, { categories: [...CATEGORIES] }), predictions };
   };

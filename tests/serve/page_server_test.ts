@@ -9,7 +9,7 @@ import { loadQwen2Vl } from "../../pipeline/load.ts";
 import { loadSoftPrompt } from "../../pipeline/prompt_tune.ts";
 import { startPageServer } from "../../pipeline/serve/page_server.ts";
 import { PictureReader } from "../../pipeline/serve/picture_reader.ts";
-import { GOLDEN, PICTURE, quickHandler, READING } from "./support.ts";
+import { GOLDEN, PICTURE, quickHandler, READING, slowHandler } from "./support.ts";
 
 Deno.test("the endpoint says what predict says, with maps on request; damaged pictures leave it alive", async () => {
   await using gpu = await requestGpu();
@@ -68,4 +68,38 @@ Deno.test("a server listens on this machine alone, says when its port is taken, 
   assertEquals(await answer.json(), READING);
   await server[Symbol.asyncDispose]();
   await assertRejects(() => fetch(server.url));
+});
+
+Deno.test("a server that ends answers the picture that is read, refuses what waits, and takes no more", async () => {
+  const { handler, finishNext } = slowHandler();
+  const server = startPageServer(handler, { port: 0 });
+  const body = await Deno.readFile(PICTURE);
+  const send = () => fetch(`${server.url}api/predict`, { method: "POST", body });
+  const health = async () => (await (await fetch(`${server.url}api/health`)).json()).queue;
+  const read = send();
+  while (!(await health()).running) await new Promise((resolve) => setTimeout(resolve, 1));
+  const waits = send();
+  while ((await health()).waiting === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const ending = server[Symbol.asyncDispose]();
+  assertEquals((await waits).status, 503);
+  assertStringIncludes((await (await waits).json()).error, "closing");
+  await assertRejects(() => fetch(server.url));
+  await finishNext();
+  const answer = await read;
+  assertEquals([answer.status, await answer.json()], [200, READING]);
+  await ending;
+});
+
+Deno.test("a full queue's refusal gets through to who sends a large picture", async () => {
+  const { handler, finishNext } = slowHandler({ queueLimit: 0 });
+  await using server = startPageServer(handler, { port: 0 });
+  const send = (body: Uint8Array<ArrayBuffer>) => fetch(`${server.url}api/predict`, { method: "POST", body });
+  const first = send(await Deno.readFile(PICTURE));
+  while (!(await (await fetch(`${server.url}api/health`)).json()).queue.running) await new Promise((resolve) => setTimeout(resolve, 1));
+  const refused = await send(new Uint8Array(19e6));
+  assertEquals(refused.status, 503);
+  assertStringIncludes((await refused.json()).error, "The queue is full");
+  await finishNext();
+  assertEquals((await first).status, 200);
+  await (await first).body?.cancel();
 });

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { PageHandler } from "../../pipeline/serve/handler.ts";
 import { HttpError } from "../../pipeline/serve/http_error.ts";
 import { JobQueue } from "../../pipeline/serve/job_queue.ts";
@@ -100,3 +100,55 @@ Deno.test("a job that fails does not stop the next", async () => {
   assertEquals(await queue.add(() => Promise.resolve(7)), 7);
   await failing;
 });
+
+Deno.test("a full queue refuses before it takes anything of a body, and uploads on their way have places", async () => {
+  const { handler, finishNext } = slowHandler({ queueLimit: 1 });
+  const arriving = Array.from({ length: 2 }, () => slowBody());
+  const taken = arriving.map(({ body }) => handler.handle(request("/api/predict", { method: "POST", body })));
+  const late = slowBody();
+  for (const headers of [{}, { Accept: "application/x-ndjson" }] as Record<string, string>[]) {
+    const refused = await handler.handle(request("/api/predict", { method: "POST", body: late.body, headers }));
+    assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "2"]);
+    assertMatch((await refused.json()).error, /^The queue is full: 2 pictures/);
+    assertEquals(late.asked(), 0);
+  }
+  for (const { send } of arriving) send();
+  for (let i = 0; i < 2; i++) await finishNext();
+  for (const answer of taken) assertEquals((await answer).status, 200);
+  const { queue: { limit } } = await (await handler.handle(request("/api/health"))).json();
+  assertEquals(limit, 1);
+  const next = Array.from({ length: 2 }, () => handler.handle(upload(picture))); // every place is free again
+  for (let i = 0; i < 2; i++) await finishNext();
+  for (const answer of next) assertEquals((await answer).status, 200);
+});
+
+Deno.test("a bad upload gives its place back", async () => {
+  const { handler, finishNext } = slowHandler({ queueLimit: 0 });
+  for (let i = 0; i < 3; i++) assertEquals((await handler.handle(upload(new Uint8Array([1, 2, 3])))).status, 415);
+  const good = handler.handle(upload(picture));
+  await finishNext();
+  assertEquals((await good).status, 200);
+});
+
+Deno.test("closing ends uploads on their way", async () => {
+  const { handler } = slowHandler();
+  const answer = handler.handle(request("/api/predict", { method: "POST", body: slowBody().body }));
+  await handler.close();
+  assertEquals((await answer).status, 503);
+  assertMatch((await (await answer).json()).error, /The server is closing/);
+});
+
+/** A picture's bytes that come when they are sent. */
+function slowBody() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = 0;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      asked++;
+      await promise;
+      controller.enqueue(picture);
+      controller.close();
+    },
+  }, { highWaterMark: 0 });
+  return { body, send: resolve, asked: () => asked };
+}

@@ -41,8 +41,8 @@ export async function runTask(task: string, args: readonly string[], options?: R
 export interface RunningTask {
   /** What it leaves at its end. */
   outcome: Promise<Outcome>;
-  /** Does what Ctrl-C does, or `kill` with another signal. */
-  interrupt(signal?: "SIGINT" | "SIGTERM"): void;
+  /** Does what Ctrl-C does, or sends another signal. */
+  interrupt(signal?: Deno.Signal): void;
 }
 
 /** Starts a task; see {@linkcode runTask}. */

@@ -75,3 +75,40 @@ for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     assertEquals(await savedSteps(join(output, "checkpoints")), [Number(steps)]);
   });
 }
+
+Deno.test("predict goes on behind pictures that it cannot read, says why, and ends with status 1", async () => {
+  await using place = await workplace();
+  const folder = place.file("emoset", "test", "awe");
+  const [good] = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => join(folder, name));
+  const bad = await place.write("bad.png", "no picture at all");
+  const missing = place.file("missing.png");
+  const { code, stdout, stderr } = await place.run("predict", [bad, missing, good]);
+  assertEquals(code, 1);
+  assert(stdout.includes(`${good}: `), stdout);
+  assertMatch(
+    stderr,
+    /Cannot decode picture ".+bad\.png"[\s\S]+There is no picture ".+missing\.png"\.[\s\S]+2 of 3 pictures were not read/,
+  );
+  const json = await place.run("predict", ["--json", bad, good]);
+  assertEquals(json.code, 1);
+  const lines = json.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(lines.map(({ image }) => image), [bad, good]);
+  assertMatch(lines[0].error, /Cannot decode picture/);
+  assertEquals(typeof lines[1].emotion, "string");
+});
+
+Deno.test("predict --plain needs no aspect modules, says nothing of aspects, and what it says is that of eval --plain", async () => {
+  await using place = await workplace();
+  const output = place.file("plain");
+  const without = ["--plain", "--ckpt-path", place.file("nowhere.safetensors")];
+  const evaluated = await place.run("eval", [...without, "--scores", "--output-dir", output]);
+  assertEquals(evaluated.code, 0, evaluated.stderr);
+  const [first] = (await Deno.readTextFile(join(output, "plain-predictions.jsonl"))).split("\n").map((line) => line && JSON.parse(line));
+  const { code, stdout, stderr } = await place.run("predict", [...without, "--json", first.image]);
+  assertEquals([code, stderr], [0, ""]);
+  const { aspects, scores, text } = JSON.parse(stdout);
+  assertEquals([aspects, text], [{}, first.text]);
+  for (const [name, share] of Object.entries(scores as Record<string, number>)) assertAlmostEquals(share, first.scores[name], 1e-5);
+  const printed = await place.run("predict", [...without, first.image]);
+  assert(!/scene|brightness/.test(printed.stdout), printed.stdout);
+});

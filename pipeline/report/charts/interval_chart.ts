@@ -12,7 +12,10 @@ export interface IntervalRow {
   colour?: string;
 }
 
-/** Shares with their 95 % intervals, a row each. */
+/** Units across. */
+const WIDTH = 380;
+
+/** Shares with their 95 % intervals, a row each; name and number stand above the bar, so that long names fit on a small screen, too. */
 export function intervalChart(rows: readonly IntervalRow[], options: { title: string; axis: string }): Chart {
   const { title, axis } = options;
   const values = rows.map(({ name, share: { value, interval: [low, high] }, colour = "accent" }) => ({
@@ -24,20 +27,16 @@ export function intervalChart(rows: readonly IntervalRow[], options: { title: st
     colour: `var(--${colour})`,
   }));
   const colour = { field: "colour", type: "nominal", scale: null } as const;
-  const y = {
-    field: "name",
-    type: "nominal",
-    sort: null,
-    title: null,
-    axis: { grid: false, labelColor: "var(--ink)", labelFontSize: 13 },
-  } as const;
+  const y = { field: "name", type: "nominal", sort: null, axis: null } as const;
   const x = shareAxis(axis);
+  // Vega takes letters for wider than they are where it cannot measure them.
+  const above = { dy: -15, fontSize: 13, limit: 1.3 * WIDTH };
   return {
     title,
     description: rows.map(({ name, share }) => `${name}: ${shareText(share)}`).join("; "),
     spec: {
-      width: 380,
-      height: { step: 34 },
+      width: WIDTH,
+      height: { step: 42 },
       data: { values },
       layer: [
         {
@@ -45,7 +44,11 @@ export function intervalChart(rows: readonly IntervalRow[], options: { title: st
           encoding: { y, x: { ...x, field: "low" }, x2: { field: "high" }, color: colour },
         },
         { mark: { type: "point", size: 90 }, encoding: { y, x: { ...x, field: "value" }, color: colour } },
-        { mark: { type: "text", dy: -12, fontWeight: 600 }, encoding: { y, x: { ...x, field: "value" }, text: { field: "text" } } },
+        { mark: { type: "text", ...above, align: "left" }, encoding: { y, x: { value: 0 }, text: { field: "name" } } },
+        {
+          mark: { type: "text", ...above, align: "right", fontWeight: 600 },
+          encoding: { y, x: { value: WIDTH }, text: { field: "text" } },
+        },
       ],
     },
     table: {

@@ -27,17 +27,15 @@ ${
 
 function aboutPart(title: string, part: TrainingPart | EvaluationPart, facts: Readonly<Record<string, unknown>> = {}): Html {
   const { versions = {}, ...info } = part.info ?? {} as Partial<NonNullable<typeof part.info>>;
-  const rows = Object.entries({ ...facts, ...info, folder: part.folder || "." }).filter(([, value]) =>
-    value !== undefined && typeof value !== "object"
-  );
+  const rows = Object.entries({ ...info, ...facts, folder: part.folder || "." }).map(([name, value]) => [name, factText(value)]);
   const known = Object.entries(versions);
   return html`<details class="about"><summary>${title}</summary>
 <dl>${
     rows.map(([name, value]) =>
-      html`
+      value && html`
         <div>
           <dt>${plainName(name)}</dt>
-          <dd>${String(value)}</dd>
+          <dd>${value}</dd>
         </div>
       `
     )
@@ -52,4 +50,11 @@ ${
   }</dl>
 ${part.settings && html`<pre tabindex="0">${part.settings.trim()}</pre>`}
 </details>`;
+}
+
+/** A fact in words, whatever it is: lists are told one after the other, objects as JSON; empty when there is nothing to tell. */
+function factText(value: unknown): string {
+  if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return value.map(factText).join(", ");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

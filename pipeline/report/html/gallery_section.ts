@@ -42,8 +42,13 @@ export function gallerySection(run: RunFolder, id: string, options: GalleryOptio
 <h2>Pictures</h2>
 <p class="lead">${some}${
     data.length > 0 &&
-    html`The small maps show where each aspect looks, the mean of its queries: nothing is clear, most is yellow. Point at one, or move to it with the Tab key, to see it on the picture; press it for its single queries.`
-  }</p>
+    html`
+      The small maps show where each aspect looks, the mean of its queries: nothing is clear, most is yellow. Point at one, or move to it with the Tab key, to see it on the picture; press it for its single queries.
+    `
+  }${
+    shown.some(({ aspects }) => aspects && Object.keys(aspects).length > 0) &&
+    "In quotation marks is what the aspect says: ✓ as it is annotated; ✗ stands before what is annotated instead. "
+  }${shown.some(({ scores }) => scores) && "A dot marks the label among the probabilities."}</p>
 <div class="filters">
 <div class="buttons" role="group" aria-label="Which pictures">${
     filters.map(([name, text, count], i) =>

@@ -60,5 +60,5 @@ export function page(content: PageContent): string {
 
 function variables(): string {
   const all = (mode: 0 | 1) => Object.entries(COLOURS).map(([name, colours]) => `--${name}: ${colours[mode]};`).join(" ");
-  return `:root { ${all(0)} }\n@media (prefers-color-scheme: dark) { :root { ${all(1)} } }\n`;
+  return `:root { ${all(0)} --shade: #0002; }\n@media (prefers-color-scheme: dark) { :root { ${all(1)} --shade: #000c; } }\n`;
 }

@@ -2,6 +2,7 @@
 import { calibration } from "../calibration.ts";
 import { intervalChart, type IntervalRow } from "../charts/interval_chart.ts";
 import { percent } from "../markdown.ts";
+import { modelOf, rightAnswers, sameModel } from "../evaluation_groups.ts";
 import { type PairedDifference, pairedDifference } from "../paired_difference.ts";
 import type { EvaluationPart, RunFolder } from "../run_folder.ts";
 import { chartFigure } from "./figure.ts";
@@ -13,7 +14,9 @@ export async function resultSection(run: RunFolder, id: string): Promise<Html | 
   if (!main) return undefined;
   const { metrics, predictions } = main.report;
   const base = others.find(({ baseline }) => baseline);
-  const difference = base && differenceOf(base, main);
+  const difference = base && sameModel(base, main) ? differenceOf(base, main) : undefined;
+  const all = Math.max(metrics.total, base?.report.metrics.total ?? 0);
+  const some = difference && difference.total < all ? `, on the ${difference.total} pictures of both` : "";
   const reliability = calibration(predictions);
   const chart = intervalChart(run.evaluations.map(accuracyRow), { title: "Accuracy", axis: "right answers" });
   return html`<section id="${id}">
@@ -27,7 +30,7 @@ ${
 ${
     difference &&
     stat("Difference", pointsText(difference.difference), {
-      note: `${pointsText(difference.interval[0])} to ${pointsText(difference.interval[1])}`,
+      note: `${pointsText(difference.interval[0])} to ${pointsText(difference.interval[1])}${some}`,
     })
   }
 ${stat("Macro F1", metrics.macroF1.toFixed(3), { note: `weighted ${metrics.weightedF1.toFixed(3)}` })}
@@ -39,9 +42,21 @@ ${
   }
 ${stat("Pictures", String(metrics.total), { note: `${metrics.classes.filter(({ support }) => support > 0).length} categories` })}
 </div>
-${difference && html`<p class="verdict">${differenceText(difference, { first: sentenceName(base), second: sentenceName(main) })}</p>`}
+${
+    base && difference &&
+    html`<p class="verdict">${differenceText(difference, { first: sentenceName(base), second: sentenceName(main) })}</p>`
+  }
+${base && !difference && html`<p class="notice">${noDifference(base, main)}</p>`}
 ${run.evaluations.length > 1 && await chartFigure(chart, { note: "Bars are 95 % intervals (Wilson)." })}
 </section>`;
+}
+
+/** Why there is no difference between two evaluations. */
+function noDifference(base: EvaluationPart, main: EvaluationPart): string {
+  const why = sameModel(base, main)
+    ? "they have no picture in common"
+    : `${sentenceName(base)} is of the model ${modelOf(base)}, ${sentenceName(main)} of ${modelOf(main)}`;
+  return `These evaluations cannot be compared: ${why}. Evaluate both with the same settings.`;
 }
 
 /** One line of an accuracy chart. */
@@ -61,24 +76,26 @@ function sentenceName(part: EvaluationPart): string {
   return name === "Base model" ? "the base model" : name;
 }
 
-/** Two evaluations of the same pictures. */
+/** Two evaluations, on the pictures that both have; nothing when there are none. */
 export function differenceOf(first: EvaluationPart, second: EvaluationPart): PairedDifference | undefined {
-  const rights = ({ report }: EvaluationPart) => new Map(report.predictions.map(({ image, correct }) => [image, correct]));
-  return pairedDifference(rights(first), rights(second));
+  return pairedDifference(rightAnswers(first), rightAnswers(second));
 }
 
 /** What a difference means, in a sentence or two. */
 export function differenceText(difference: PairedDifference, names: { first: string; second: string }): string {
   const { total, gained, lost, interval: [low, high], p } = difference;
-  const verdict = low > 0
+  const clear = p < 0.05;
+  const verdict = low > 0 && clear
     ? `${names.second} is better than ${names.first} by more than chance`
-    : high < 0
+    : high < 0 && clear
     ? `${names.first} is better than ${names.second} by more than chance`
-    : `No clear difference between ${names.second} and ${names.first}: the interval of the difference contains 0`;
+    : `No clear difference between ${names.second} and ${names.first}: ${
+      low > 0 || high < 0 ? "the exact test does not rule out chance" : "the interval of the difference contains 0"
+    }`;
   return `${verdict.charAt(0).toUpperCase()}${
     verdict.slice(1)
   }. Of ${total} pictures, ${gained} are right with ${names.second} alone and ${lost} with ${names.first} alone ` +
-    `(exact McNemar test: p\u00a0${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}; interval by paired bootstrap, 95\u00a0%).`;
+    `(exact McNemar test: p\u00a0${p < 0.001 ? "<\u00a00.001" : `=\u00a0${p.toFixed(3)}`}; interval by paired bootstrap, 95\u00a0%).`;
 }
 
 /** A difference of shares in percentage points, with its sign. */

@@ -13,7 +13,11 @@ import { Stage } from "./stage.js";
 const AT_ONCE = 8;
 
 const ready = health().then(start);
-ready.catch((error) => say(error.message));
+ready.catch(({ message }) => {
+  byId("unavailable").textContent = message;
+  byId("unavailable").hidden = false;
+  byId("lead").hidden = true;
+});
 watchIntake(async (files) => (await ready)(files)); // at once: a file that is dropped early is not opened in place of the page
 
 /** Shows what is there. @returns what takes files */
