@@ -9,6 +9,9 @@ import type { Qwen2Vl } from "./load.ts";
 import { PictureQueue } from "./qwen2_vl/preprocess/picture_queue.ts";
 import type { ProcessedPicture } from "./qwen2_vl/preprocess/preprocess.ts";
 
+/** Features are kept in so many bytes of GPU memory, where nothing else is said. */
+export const FEATURE_BYTES = 512 * 2 ** 20;
+
 /** Options of {@linkcode FeatureStore}. */
 export interface FeatureStoreOptions {
   /** Folder in which features are kept from run to run; none when left out. */
@@ -181,7 +184,7 @@ export class FeatureStore implements AsyncDisposable {
   #evict(began: number): void {
     const oldest = Math.min(...this.#begun);
     for (const [features, ended] of this.#given) if (ended < oldest) this.#given.delete(features);
-    const limit = this.#options.gpuBytes ?? 512 * 2 ** 20;
+    const limit = this.#options.gpuBytes ?? FEATURE_BYTES;
     for (const [image, features] of this.#features) {
       if (this.#bytes <= limit) return;
       if ((this.#given.get(features) ?? 0) > began) continue;

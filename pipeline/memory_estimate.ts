@@ -7,7 +7,7 @@ import { countingGpu } from "../kernels/counting_gpu.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { AspectModules } from "./aspects/aspect_modules.ts";
 import { loadPrompts, type Prompts, questionsOf } from "./data/prompts.ts";
-import { FeatureStore } from "./encode.ts";
+import { FEATURE_BYTES, FeatureStore } from "./encode.ts";
 import { DEFAULT_BATCH, evaluate } from "./evaluate.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { ASPECT_BYTES, aspectBytes, PictureInputs } from "./picture_inputs.ts";
@@ -67,7 +67,7 @@ export async function estimateMemory(gpu: Gpu, settings: RunSettings, options: E
     const { batch = DEFAULT_BATCH } = settings;
     blank.unshift(...Array.from({ length: Math.min(batch, count) - 1 }, () => blank[0]));
   }
-  const limit = 512 * 2 ** 20; // as in `FeatureStore`
+  const limit = FEATURE_BYTES;
   await using store = new FeatureStore(model, { gpuBytes: limit, read: (name) => Promise.resolve(blank[Number(name)]) });
   using aspects = new AspectModules(counting, aspectSizes(settings, model), {
     offload: settings.stage === "stage1" && settings.offloadViews,

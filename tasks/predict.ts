@@ -9,7 +9,7 @@ import { FeatureStore } from "../pipeline/encode.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { type PictureReading, predict } from "../pipeline/evaluate.ts";
 import { loadQwen2Vl } from "../pipeline/load.ts";
-import { loadSoftPrompt } from "../pipeline/prompt_tune.ts";
+import { compareTuning, loadSoftPrompt } from "../pipeline/prompt_tune.ts";
 import { openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices } from "./run_hooks.ts";
 
@@ -48,6 +48,8 @@ await runCommand({
   using stack = new DisposableStack();
   const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views: settings.views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
+  const difference = prompt && compareTuning(prompt, aspects?.views ?? []);
+  if (difference) console.error(difference);
   const prompts = await loadPrompts(settings.promptsPath);
   const options = {
     aspects,

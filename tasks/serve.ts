@@ -7,7 +7,7 @@ import { loadExamples } from "../pipeline/data/examples.ts";
 import { loadPrompts } from "../pipeline/data/prompts.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { loadQwen2Vl } from "../pipeline/load.ts";
-import { loadSoftPrompt } from "../pipeline/prompt_tune.ts";
+import { compareTuning, loadSoftPrompt } from "../pipeline/prompt_tune.ts";
 import { type ExamplePicture, PageHandler } from "../pipeline/serve/handler.ts";
 import { startPageServer } from "../pipeline/serve/page_server.ts";
 import { PictureReader } from "../pipeline/serve/picture_reader.ts";
@@ -51,6 +51,8 @@ await runCommand({
   using stack = new DisposableStack();
   const aspects = baseline || plain ? undefined : stack.use(await loadAspects(model, settings.aspectPath, { views }));
   const prompt = baseline ? undefined : stack.use(await loadSoftPrompt(model, settings.softPromptPath, { layout: settings.layout }));
+  const difference = prompt && compareTuning(prompt, aspects?.views ?? []);
+  if (difference) console.log(difference);
   await using reader = new PictureReader(model, { aspects, prompt, prompts, categories, baseline, seed, maxNewTokens });
   const examples = await examplesOf(settings);
   if (examples.length) await reader.read(await Deno.readFile(examples[0].image), { maps: true }); // compiles what every picture needs
