@@ -97,7 +97,7 @@ export class SettingsError extends MaspError {
   constructor(path: string, faults: readonly string[]) {
     super(
       faults.length === 1
-        ? `Settings "${path}": ${faults[0]}; correct the file or the flag`
+        ? `Settings "${path}": ${faults[0]}${faults[0].endsWith("?") ? " Correct" : "; correct"} the file or the flag`
         : `Settings "${path}" have ${faults.length} faults; correct the file or the flags:\n${
           faults.map((fault) => `  ${fault}`).join("\n")
         }`,

@@ -1,9 +1,8 @@
 /** The predictions of an evaluation that is going on, on the disk, so that one that was interrupted can go on. */
 import { basename, dirname } from "@std/path";
-import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
+import { cannotWrite, writeFileAtomic } from "./checkpoint/atomic_write.ts";
 import { readOptionalText } from "./data/folders.ts";
 import { setAside } from "./earlier_results.ts";
-import { MaspError } from "./errors.ts";
 import type { ReportedPrediction as Prediction } from "./report/evaluation_report.ts";
 import { type Identity, requireSame } from "./train/identity.ts";
 
@@ -78,10 +77,4 @@ async function readLines(path: string): Promise<unknown[]> {
     }
   }
   return values;
-}
-
-function cannotWrite(path: string, cause: unknown): MaspError {
-  return new MaspError(`Cannot write "${path}": ${(cause as Error).message}; check the folder, its permissions and the free space`, {
-    cause,
-  });
 }

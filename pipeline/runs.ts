@@ -184,8 +184,8 @@ export async function runEncode(
   settings: CommonSettings,
   options: RunHooks & { split: Split },
 ): Promise<{ encoded: number; fromDisk: number; skipped: SkippedPicture[] }> {
-  if (settings.featureCache) await requireWritable(settings.featureCache);
   const { examples, skipped } = await picturesOf(settings, { split: options.split, hooks: options });
+  if (settings.featureCache) await requireWritable(settings.featureCache); // makes it, so only when there is something for it
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings);
   const { batch = DEFAULT_BATCH } = settings;

@@ -213,15 +213,17 @@ let status = INTERRUPTED;
 /**
  * Aborts when Ctrl-C is pressed, or the process is asked to end in another way, so that a run can stop with a checkpoint; a second time ends the
  * process at once.
+ *
+ * @param what is ended first, for the message
  */
-export function interruptSignal(): AbortSignal {
+export function interruptSignal(what = "the step in progress"): AbortSignal {
   if (interruption) return interruption.signal;
   const { signal } = interruption = new AbortController();
   for (const [name, value] of Object.entries(STOPS)) {
     Deno.addSignalListener(name as Deno.Signal, () => {
       if (signal.aborted) Deno.exit(value);
       status = value;
-      console.error("\nStopping after the step in progress; press Ctrl-C again to stop at once.");
+      console.error(`\nStopping after ${what}; press Ctrl-C again to stop at once.`);
       interruption?.abort();
     });
   }

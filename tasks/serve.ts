@@ -12,7 +12,7 @@ import { type ExamplePicture, PageHandler } from "../pipeline/serve/handler.ts";
 import { startPageServer } from "../pipeline/serve/page_server.ts";
 import { PictureReader } from "../pipeline/serve/picture_reader.ts";
 import { isLoopback } from "../pipeline/serve/request_guard.ts";
-import { INTERRUPTED, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
+import { interruptSignal, numberFlag, openGpu, runCommand, textFlag } from "./command.ts";
 import { printNotices } from "./run_hooks.ts";
 
 /** Pictures of the test data that the page offers. */
@@ -72,14 +72,14 @@ await runCommand({
     unavailable: () => gpu.lost,
     onFault: (error) => console.error(error),
   });
-  const ended = endSignals();
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  interruptSignal("the picture that is being read").addEventListener("abort", () => resolve());
   await using server = startPageServer(handler, { hostname, port });
   if (!isLoopback(hostname)) console.log("Everyone who reaches this machine can send pictures; there is no password.");
   console.log(`\nThe page is at ${server.url}  (Ctrl-C ends it after the picture that is being read)`);
   console.log(`For programs: curl --data-binary @picture.jpg ${server.url}api/predict`);
   const lost = await Promise.race([ended, gpu.whenLost]);
   if (lost) throw new MaspError(`${lost} Start deno task serve again.`); // status 1: a supervisor starts it again
-  console.log("\nClosing after the picture that is being read; press Ctrl-C again to stop at once.");
 });
 
 /** Some test pictures, one a class where that fits; none where the data is missing. */
@@ -92,18 +92,4 @@ async function examplesOf(settings: { dataPath: string; dataname: string; catego
     console.log(`No example pictures on the page: ${error.message}`);
     return [];
   }
-}
-
-/** Fulfilled by Ctrl-C, or by SIGTERM where the system has it; a second one ends the process at once. */
-function endSignals(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  let ending = false;
-  for (const signal of Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] as const : ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => {
-      if (ending) Deno.exit(INTERRUPTED);
-      ending = true;
-      resolve();
-    });
-  }
-  return promise;
 }

@@ -37,10 +37,14 @@ export async function writeAtomically(path: string, write: (file: Deno.FsFile) =
   } catch (cause) {
     await Deno.remove(temporary).catch(() => {});
     if (cause instanceof MaspError) throw cause;
-    throw new MaspError(`Cannot write "${path}": ${(cause as Error).message}; check the folder, its permissions and the free space`, {
-      cause,
-    });
+    throw cannotWrite(path, cause);
   }
+}
+
+/** The error of a file that cannot be written, with what to look at. */
+export function cannotWrite(path: string, cause: unknown): MaspError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new MaspError(`Cannot write "${path}": ${reason}; check the folder, its permissions and the free space`, { cause });
 }
 
 /**

@@ -6,7 +6,7 @@ import { downloadFile, HubApiError, type ListFileEntry, listFiles } from "@huggi
 import { MaspError } from "../errors.ts";
 import { parseConfig } from "../qwen2_vl/config.ts";
 import { readJson } from "../read_json.ts";
-import { writeAll } from "./atomic_write.ts";
+import { cannotWrite, writeAll } from "./atomic_write.ts";
 import { REQUIRED_FILES } from "./model_folder.ts";
 
 /** Files of a checkpoint; everything else in a repository is left there. */
@@ -191,10 +191,6 @@ async function write(file: Deno.FsFile, bytes: Uint8Array, path: string): Promis
   } catch (cause) {
     throw cannotWrite(path, cause);
   }
-}
-
-function cannotWrite(path: string, cause: unknown): MaspError {
-  return new MaspError(`Cannot write "${path}": ${messageOf(cause)}; check the folder, its permissions and the free space`, { cause });
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -1,6 +1,5 @@
-import { writeAll, writeFileAtomic } from "../checkpoint/atomic_write.ts";
+import { cannotWrite, writeAll, writeFileAtomic } from "../checkpoint/atomic_write.ts";
 import { readOptionalText } from "../data/folders.ts";
-import { MaspError } from "../errors.ts";
 
 /** One line of the file: the step, and what was measured there. */
 export interface MetricsLine {
@@ -80,9 +79,4 @@ export async function readMetrics(path: string): Promise<MetricsLine[]> {
       return [];
     }
   });
-}
-
-function cannotWrite(path: string, cause: unknown): MaspError {
-  const reason = (cause as Error).message;
-  return new MaspError(`Cannot write "${path}": ${reason}; check the folder, its permissions and the free space`, { cause });
 }

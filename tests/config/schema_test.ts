@@ -294,7 +294,7 @@ Deno.test("loadSettings: files that are missing, no YAML, or without the section
 
 Deno.test("settingsYaml: loads back to the same settings", async () => {
   for (const [yaml, stage] of [[STAGE1, "stage1"], [STAGE2, "stage2"], [EVAL, "eval"]] as const) {
-    const settings = await load(yaml, stage, { seed: "5", weights: "f32", output_dir: "o" });
+    const settings = await load(yaml, stage, { seed: "5", weights: "f32", output_dir: "o", feature_cache: "none" });
     assertEquals(await load(settingsYaml(settings), stage), settings);
   }
 });
