@@ -8,6 +8,8 @@ export interface Limits {
   bytes: number;
   /** Floating-point operations (f32) a second, two to an FMA. */
   flops: number;
+  /** The same of pairs of f16; undefined where the device has none. */
+  halfFlops?: number;
 }
 
 const COPY = /* wgsl */ `
@@ -20,25 +22,27 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
 /** Dispatches of a measurement. */
 const RUNS = 8;
-const ROUNDS = 256;
-/** Chains of four numbers a thread: enough that no FMA waits for the one before. */
-const CHAINS = 8;
-const each = (text: (i: number) => string): string => Array.from({ length: CHAINS }, (_, i) => text(i)).join(" ");
-const FMA = /* wgsl */ `
-const ROUNDS: u32 = ${ROUNDS}u;
+/** FMAs of a chain: in a loop, and one after the other in a round of it. */
+const [ROUNDS, UNROLLED] = [32, 8];
+/** Chains of four numbers an invocation: enough that no FMA waits for the one before. */
+const CHAINS = 16;
+const join = (n: number, text: (i: number) => string, between = " "): string => Array.from({ length: n }, (_, i) => text(i)).join(between);
+/** Both factors are vectors, as GPUs pair f16 only then. */
+const fma = (number: "f32" | "f16"): string =>
+  `${number === "f16" ? "enable f16;" : ""}
 @group(0) @binding(0) var<storage, read_write> result: array<vec4<f32>>;
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let factor = result[id.x].x; // an invocation's own, since others write theirs meanwhile
-  let term = result[id.x].y;
-  ${each((i) => `var s${i} = vec4<f32>(factor + ${i}.0);`)}
-  for (var i = 0u; i < ROUNDS; i++) {
-    ${each((i) => `s${i} = fma(s${i}, vec4<f32>(factor), vec4<f32>(term));`)}
+  let factor = vec4<${number}>(vec4<f32>(id.xxxx % vec4<u32>(59u, 61u, 67u, 71u)) * 0.001);
+  let term = factor.yzwx;
+  ${join(CHAINS, (i) => `var s${i} = factor + ${i}.0;`)}
+  for (var i = 0u; i < ${ROUNDS}u; i++) {
+    ${join(UNROLLED, () => join(CHAINS, (i) => `s${i} = fma(factor, term, s${i});`), "\n")}
   }
-  result[id.x] = ${Array.from({ length: CHAINS }, (_, i) => `s${i}`).join(" + ")};
+  result[id.x] = vec4<f32>(${join(CHAINS, (i) => `s${i}`, " + ")});
 }`;
 
-/** Measures both: the fastest of several runs, since adapters clock themselves down while nothing is asked of them. */
+/** Measures them: the fastest of several runs, since adapters clock themselves down while nothing is asked of them. */
 export async function measureLimits(gpu: Gpu): Promise<Limits> {
   const size = gpu.software ? 32 * 2 ** 20 : Math.min(256 * 2 ** 20, gpu.maxBindingBytes);
   using copy = new Plan(gpu, "limit of copies");
@@ -47,15 +51,20 @@ export async function measureLimits(gpu: Gpu): Promise<Limits> {
   for (let i = 0; i < RUNS; i++) {
     copy.dispatch({ label: "copy", code: COPY }, { tensors: { source, target_ }, workgroups: [Math.min(65535, size / 16 / 256)] });
   }
-  const groups = gpu.software ? 64 : 16384;
-  using fma = new Plan(gpu, "limit of FMAs");
-  const result = fma.persistent([groups * 256, 4], { label: "result" });
-  for (let i = 0; i < RUNS; i++) fma.dispatch({ label: "fma", code: FMA }, { tensors: { result }, workgroups: [groups] });
   const copied = Math.min(65535 * 256 * 16, size);
   return {
     bytes: 2 * copied / (await milliseconds(copy)) * 1000,
-    flops: groups * 256 * ROUNDS * CHAINS * 4 * 2 / (await milliseconds(fma)) * 1000,
+    flops: await fmaRate(gpu, "f32"),
+    ...(gpu.has("shader-f16") && { halfFlops: await fmaRate(gpu, "f16") }),
   };
+}
+
+async function fmaRate(gpu: Gpu, number: "f32" | "f16"): Promise<number> {
+  const groups = gpu.software ? 128 : 32768;
+  using plan = new Plan(gpu, "limit of FMAs");
+  const result = plan.persistent([groups * 128, 4], { label: "result" });
+  for (let i = 0; i < RUNS; i++) plan.dispatch({ label: "fma", code: fma(number) }, { tensors: { result }, workgroups: [groups] });
+  return groups * 128 * ROUNDS * UNROLLED * CHAINS * 4 * 2 / (await milliseconds(plan)) * 1000;
 }
 
 /** The shortest time of a dispatch of the plan, which are all the same. */

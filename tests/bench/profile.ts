@@ -67,7 +67,9 @@ export async function printProfile(gpu: Gpu, entries: readonly ProfileEntry[]): 
   const lines = profileByKernel(entries);
   const all = lines.reduce((sum, { ms }) => sum + ms, 0);
   console.log(profileTable(lines, limits));
-  const rates = `${(limits.bytes / 1e9).toFixed(0)} GB/s copied (read and written), ${(limits.flops / 1e9).toFixed(0)} GFLOP/s of f32 FMAs`;
+  const rate = (value: number) => (value / 1e9).toFixed(0);
+  const half = limits.halfFlops ? `, ${rate(limits.halfFlops)} of f16 (for kernels with f16 in their names)` : "";
+  const rates = `${rate(limits.bytes)} GB/s copied (read and written), ${rate(limits.flops)} GFLOP/s of f32 FMAs${half}`;
   console.log(`${all.toFixed(2)} ms on the GPU in all. Limits, measured in this run: ${rates}.`);
   console.log("Bytes are those of every tensor once; operations of attention those of all pairs, also of masked ones.");
 }
@@ -83,7 +85,7 @@ function profileTable(lines: readonly ProfileLine[], limits: Limits): string {
       ms.toFixed(3),
       share(ms, all),
       flops ? (flops / ms / 1e6).toFixed(1) : "",
-      flops ? share(flops / ms * 1000, limits.flops) : "",
+      flops ? share(flops / ms * 1000, (label.includes("f16") && limits.halfFlops) || limits.flops) : "",
       (bytes / ms / 1e6).toFixed(2),
       share(bytes / ms * 1000, limits.bytes),
     ]),
