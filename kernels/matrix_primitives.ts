@@ -62,6 +62,8 @@ export interface SumsPlace {
 export interface MatrixPrimitives {
   /** `enable` lines. */
   readonly directives: string;
+  /** `fn halves(v: vec2<u32>) -> vec4<f16>`: the numbers whose bits v holds. */
+  readonly halves: string;
   /** Functions. */
   declarations(options: Declarations): string;
   /** Parameters of `main` that name the number of the `subgroup` and of the `lane` in it, or what computes them. */
@@ -81,6 +83,7 @@ export interface MatrixPrimitives {
 /** The real ones: Tint's `chromium_experimental_subgroup_matrix`, whose types name columns before rows. */
 export const SUBGROUP_MATRICES: MatrixPrimitives = {
   directives: "enable chromium_experimental_subgroup_matrix;",
+  halves: "fn halves(v: vec2<u32>) -> vec4<f16> { return bitcast<vec4<f16>>(v); }",
   declarations: () => "",
   place: { parameters: "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32", statements: "" },
   // Said in full: a variable without a value keeps the one of the round before in loops, with some compilers.

@@ -173,7 +173,9 @@ export function biasGradient(plan: Plan, args: { dy: Tensor; dbias: Tensor }): v
 function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKernel }): void {
   if (p.rows === 0 || p.columns === 0) return;
   const kernel = p.kernel ?? productKernel(plan.gpu, form, p);
-  if (kernel.variant === "subgroup_matrix") return subgroupMatrixProduct(plan, form, p);
+  if (kernel.variant === "subgroup_matrix") {
+    return subgroupMatrixProduct(plan, form, { ...p, tile: kernel.matrixTile, splits: kernel.splits });
+  }
   if (kernel.variant === "tiled") return recordTileProduct(plan, form, { ...p, tile: kernel.tile ?? EXACT_TILE, splits: kernel.splits });
   if (kernel.variant === "vector" && form === "columns") return recordVectorColumns(plan, p);
   const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant: kernel.variant });

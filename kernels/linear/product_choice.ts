@@ -1,7 +1,8 @@
 /** Which kernel computes a product: what was measured on the adapter where it was, otherwise a rule of thumb. */
 import type { Gpu } from "../gpu.ts";
 import type { Form } from "./product_wgsl.ts";
-import { takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
+import { matrixTile, matrixTiles, takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
+import type { Tile } from "./subgroup_matrix_wgsl.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductTile } from "./tile_product_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
@@ -15,7 +16,9 @@ export interface ProductKernel {
   readonly variant: ProductVariant;
   /** Tile of the variant `tiled`. */
   readonly tile?: ProductTile;
-  /** Parts of the summed dimension of the variant `tiled`, computed side by side and added; 1 when left out. */
+  /** Tile of the variant `subgroup_matrix`; chosen by the product's size when left out. */
+  readonly matrixTile?: Tile;
+  /** Parts of the summed dimension of the variants with tiles, computed side by side and added; 1 when left out. */
   readonly splits?: number;
 }
 
@@ -66,16 +69,19 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
   if (rows <= few[form] && !(software && form === "columns")) return { variant: "vector" };
   const measured = gpu.productKernels.get(productKey(form, shape));
   if (measured && isPossible(gpu, measured, { ...shape, form })) return measured;
-  if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix" };
+  if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix", ...matrixTile(gpu, form, shape) };
   if (software) return { variant: "subgroup" };
   if (takesVector(gpu, form, rows)) return { variant: "vector" };
   return tileKernel(shape, { half: takesHalf(gpu, shape) });
 }
 
 /** Whether the device has what a kernel needs, and the product may be as exact as the kernel is. */
-function isPossible(gpu: Gpu, { variant, tile }: ProductKernel, shape: ProductShape & { form: Form }): boolean {
+function isPossible(gpu: Gpu, { variant, tile, matrixTile }: ProductKernel, shape: ProductShape & { form: Form }): boolean {
   if (variant === "vector") return takesVector(gpu, shape.form, shape.rows);
-  if (variant === "subgroup_matrix") return takesSubgroupMatrices(gpu, shape);
+  if (variant === "subgroup_matrix") {
+    const fits = !matrixTile || matrixTiles(gpu, shape.form).some((tile) => JSON.stringify(tile) === JSON.stringify(matrixTile));
+    return fits && takesSubgroupMatrices(gpu, shape);
+  }
   if (variant === "subgroup") return gpu.subgroupSize === 8;
   return !tile?.half || takesHalf(gpu, shape);
 }
@@ -98,12 +104,14 @@ export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): Pr
   const chosen = productKernel(gpu, form, shape);
   const few = chosen.variant === "vector" && !(takesVector(gpu, form, shape.rows) && shape.rows > MORE_VECTOR_ROWS[form]);
   if (chosen.variant === "plain" || few) return [chosen];
+  const cuts = [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256);
   const tiles = TILES.filter(({ half }) => !half || takesHalf(gpu, shape)).flatMap((tile) =>
-    [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256)
-      .map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
+    cuts.map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
   );
   const others: ProductKernel[] = [
-    ...(takesSubgroupMatrices(gpu, shape) ? [{ variant: "subgroup_matrix" as const }] : []),
+    ...(takesSubgroupMatrices(gpu, shape) ? matrixTiles(gpu, form) : []).flatMap((matrixTile) =>
+      cuts.map((splits): ProductKernel => ({ variant: "subgroup_matrix", matrixTile, splits }))
+    ),
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
     ...(takesVector(gpu, form, shape.rows) ? [{ variant: "vector" as const }] : []),
   ];

@@ -65,14 +65,14 @@ fn store(row: u32, column: u32, value: f32) {
 export function header(
   dtype: WeightType,
   epilogue: Epilogue,
-  options: { scalar?: boolean; wide?: boolean; activations?: string } = {},
+  options: { scalar?: boolean; wide?: boolean; activations?: string; weights?: string } = {},
 ): string {
   const { scalar = false, activations = scalar ? "f32" : "vec4<f32>" } = options;
   const storage = storageWgsl(dtype);
   const wide = options.wide ? storage.wide : undefined;
   return `${output(epilogue)}
 @group(0) @binding(0) var<storage, read> a: array<${activations}>;
-@group(0) @binding(1) var<storage, read> w: array<${wide ? "vec4<u32>" : scalar ? storage.word : storage.four}>;
+@group(0) @binding(1) var<storage, read> w: array<${options.weights ?? (wide ? "vec4<u32>" : scalar ? storage.word : storage.four)}>;
 ${storage.scales ? "@group(0) @binding(6) var<storage, read> scales: array<u32>;" : ""}
 ${wide?.functions ?? (scalar ? storage.scalar : storage.functions)}
 `;

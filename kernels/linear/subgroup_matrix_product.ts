@@ -6,16 +6,19 @@ import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts
 import { halfRows, keepHalfRows } from "./half_rows.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductArgs } from "./product_args.ts";
-import type { Form } from "./product_wgsl.ts";
-import { subgroupMatrixWgsl, TILE, type Tile } from "./subgroup_matrix_wgsl.ts";
-import type { WeightType } from "./weight_types.ts";
+import { type Form, NO_EPILOGUE } from "./product_wgsl.ts";
+import { addParts } from "./part_sums.ts";
+import { subgroupMatrixBytes, subgroupMatrixWgsl, subgroupsOf, type Tile } from "./subgroup_matrix_wgsl.ts";
+import { isQuantized, type WeightType } from "./weight_types.ts";
 
 /** Arguments of {@linkcode subgroupMatrixProduct}. */
 export interface SubgroupMatrixProductArgs extends ProductArgs {
   /** The matrices to compute with; the adapter's when left out. */
   shape?: SubgroupMatrixShape;
-  /** Tile of a workgroup; {@linkcode TILE} when left out. */
+  /** Tile of a workgroup; chosen by the product's size when left out. */
   tile?: Tile;
+  /** Parts of the summed dimension, computed side by side and added; chosen with the tile, and 1 where a tile is given. */
+  splits?: number;
   /** Lanes of a subgroup; the adapter's when left out. */
   lanes?: number;
   /** How matrices are computed with; {@linkcode SUBGROUP_MATRICES} when left out. */
@@ -25,20 +28,59 @@ export interface SubgroupMatrixProductArgs extends ProductArgs {
 /** Sums are f32, so that the largest number of a row may use all of f16's range but the last factor of 2. */
 const PEAK = 14;
 
-/**
- * Whether products with these weights are computed by subgroup matrices. Only where factors may be rounded to f16.
- */
+/** The largest number of f16. */
+const LARGEST_HALF = 65504;
+
+/** For products of many tiles: the fewest reads for a multiplication. Measured on an H200, which multiplies at 220 to 250 TFLOP/s with it. */
+const LARGE_TILE: Tile = { rows: 128, columns: 128, depth: 64, down: 4, across: 2 };
+/** For others: 150 TFLOP/s there. */
+export const SMALL_TILE: Tile = { rows: 64, columns: 128, depth: 32, down: 2, across: 2 };
+/** Others that may be faster elsewhere. */
+export const TILES: readonly Tile[] = [LARGE_TILE, SMALL_TILE, { ...SMALL_TILE, columns: 64, depth: 64 }, {
+  ...LARGE_TILE,
+  depth: 32,
+  down: 2,
+}];
+/** Workgroups of the large tile that keep a large GPU busy, one or two to a core, and of small ones. */
+const BUSY = { large: 200, small: 132 };
+/** Numbers of the summed dimension that a part has at least. */
+const LEAST_DEPTH = 512;
+
+/** Whether products with these weights are computed by subgroup matrices. Only where factors may be rounded to f16. */
 export function takesSubgroupMatrices(gpu: Gpu, product: { dtype: WeightType; precision?: "f32" | "f16" }): boolean {
-  return takesHalf(gpu, product) && gpu.subgroupSize > 0 && shapeFor(gpu, TILE) !== undefined;
+  return takesHalf(gpu, product) && gpu.subgroupSize > 0 && shapeFor(gpu, SMALL_TILE) !== undefined;
 }
 
 /** The adapter's largest matrices that fit into a tile. */
 function shapeFor(gpu: Gpu, tile: Tile): SubgroupMatrixShape | undefined {
+  const { down, across } = subgroupsOf(tile);
   return largestMatrices(
     gpu.subgroupMatrices.filter(({ rows, columns, depth }) =>
-      tile.rows % (2 * rows) === 0 && tile.columns % (2 * columns) === 0 && tile.depth % depth === 0
+      tile.rows % (down * rows) === 0 && tile.columns % (across * columns) === 0 && tile.depth % depth === 0
     ),
   );
+}
+
+/** The tiles that the adapter has the matrices, the workgroup memory and the invocations for. */
+export function matrixTiles(gpu: Gpu, form: Form): Tile[] {
+  const { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: invocations } = gpu.device.limits;
+  return TILES.filter((tile) => {
+    const shape = shapeFor(gpu, tile);
+    const { down, across } = subgroupsOf(tile);
+    return shape && subgroupMatrixBytes(form, { tile, shape }) <= bytes && down * across * gpu.subgroupSize <= invocations;
+  });
+}
+
+/** The tile for a product, and in how many parts its summed dimension is cut: the large one if its workgroups keep a large GPU busy. */
+export function matrixTile(
+  gpu: Gpu,
+  form: Form,
+  { rows, columns, depth }: { rows: number; columns: number; depth: number },
+): { matrixTile: Tile; splits: number } {
+  const workgroups = (tile: Tile) => Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+  if (workgroups(LARGE_TILE) >= BUSY.large && matrixTiles(gpu, form).includes(LARGE_TILE)) return { matrixTile: LARGE_TILE, splits: 1 };
+  const splits = Math.min(8, Math.floor(BUSY.small / workgroups(SMALL_TILE)), Math.floor(depth / LEAST_DEPTH));
+  return { matrixTile: SMALL_TILE, splits: Math.max(1, splits) };
 }
 
 /**
@@ -48,19 +90,29 @@ function shapeFor(gpu: Gpu, tile: Tile): SubgroupMatrixShape | undefined {
  * @throws {Error} when the adapter has no subgroup matrices
  */
 export function subgroupMatrixProduct(plan: Plan, form: Form, args: SubgroupMatrixProductArgs): void {
-  const { rows, columns, depth, dtype, epilogue, tile = TILE, primitives = SUBGROUP_MATRICES } = args;
-  const shape = args.shape ?? shapeFor(plan.gpu, tile);
-  if (!shape) throw new Error(`"${plan.gpu.name}" has no subgroup matrices; use another variant of the product`);
-  const asHalf = { x: args.tensors.a, rows, depth, tileDepth: tile.depth, peak: PEAK };
+  const { rows, columns, depth, dtype, epilogue, tensors, largest, primitives = SUBGROUP_MATRICES } = args;
+  const { gpu } = plan;
+  const chosen = matrixTile(gpu, form, args);
+  const { tile = chosen.matrixTile, splits = args.tile ? 1 : chosen.splits } = args;
+  const shape = args.shape ?? shapeFor(gpu, tile);
+  if (!shape) throw new Error(`"${gpu.name}" has no subgroup matrices; use another variant of the product`);
+  const asHalf = { x: tensors.a, rows, depth, tileDepth: tile.depth, peak: PEAK };
   const { half, rowScales } = halfRows(plan, asHalf);
-  const lanes = args.lanes ?? plan.gpu.subgroupSize;
-  const { label, code } = subgroupMatrixWgsl(form, { dtype, epilogue, shape, lanes, tile, primitives });
+  const lanes = args.lanes ?? gpu.subgroupSize;
+  const split = splits > 1;
+  const wide = !isQuantized(dtype) && (form === "rows" ? depth : columns) % 8 === 0;
+  const bounded = !(largest !== undefined && largest <= LARGEST_HALF);
+  const parts = split ? plan.scratch([splits * rows, columns], { label: "parts of a product" }) : tensors.y;
+  const { bias: _bias, residual: _residual, ...factors } = tensors;
+  const options = { dtype, epilogue: split ? NO_EPILOGUE : epilogue, shape, lanes, tile, bounded, wide, split, primitives };
+  const { label, code } = subgroupMatrixWgsl(form, options);
   plan.dispatch({ label, code }, {
-    tensors: { ...args.tensors, a: half, row_scales: rowScales },
+    tensors: { ...(split ? factors : tensors), y: parts, a: half, row_scales: rowScales },
     params: { rows, columns, depth, row_stride: args.rowStride, first_column: args.firstColumn },
     // neighbours share their weights: rows first
-    workgroups: [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)],
+    workgroups: [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns), splits],
     flops: 2 * rows * columns * depth,
   });
+  if (split) addParts(plan, { ...args, parts, splits });
   keepHalfRows(plan, { ...asHalf, half, rowScales });
 }

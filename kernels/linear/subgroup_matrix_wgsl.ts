@@ -2,17 +2,22 @@
  * WGSL of the matrix product on subgroup matrices (tensor cores): activations as f16 rows with a power of two each, weights rounded to f16 on
  * the way to workgroup memory, sums in f32. Letters and forms as in `product_wgsl.ts`.
  *
- * A workgroup of 2 × 2 subgroups computes a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
- * piece being read from memory while the matrices of this one are multiplied.
+ * The subgroups of a workgroup compute a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
+ * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied.
  */
 import { type MatrixPrimitives, type MatrixProduct, SUBGROUP_MATRICES, type SumsArray, type TilePart } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
-import { type Epilogue, type Form, header, type ProductWgsl } from "./product_wgsl.ts";
+import { type Epilogue, type Form, header, NO_EPILOGUE, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
-/** Rows, columns and depth of what a workgroup holds in its memory: multiples of twice the matrices' sizes, the depth of 4. */
-export type Tile = SubgroupMatrixShape;
+/** What a workgroup computes: rows, columns and depth of what it holds in its memory, multiples of the matrices' sizes, the depth of 8. */
+export interface Tile extends SubgroupMatrixShape {
+  /** Subgroups below each other, and side by side, among which rows and columns are divided; 2 when left out. */
+  readonly down?: number;
+  /** See `down`. */
+  readonly across?: number;
+}
 
 /** Options of {@linkcode subgroupMatrixWgsl}. */
 export interface SubgroupMatrixWgslOptions {
@@ -24,14 +29,17 @@ export interface SubgroupMatrixWgslOptions {
   shape: SubgroupMatrixShape;
   /** Lanes of a subgroup. */
   lanes: number;
-  /** Tile of a workgroup; {@linkcode TILE} when left out. */
-  tile?: Tile;
+  /** Tile of a workgroup. */
+  tile: Tile;
+  /** Whether weights may be beyond f16's range and are taken as its largest numbers then; true when left out. */
+  bounded?: boolean;
+  /** Whether rows of weights (float ones) have a multiple of eight numbers, to be read in eights. */
+  wide?: boolean;
+  /** Whether workgroups along z compute parts of the sum, to be added afterwards. */
+  split?: boolean;
   /** How matrices are computed with. */
   primitives?: MatrixPrimitives;
 }
-
-/** The tile that was fastest on an H200, or nearly so. */
-export const TILE: Tile = { rows: 64, columns: 64, depth: 64 };
 
 const STAGING: SumsArray = { name: "staging", width: 1 };
 
@@ -41,44 +49,93 @@ const PADDING = 2;
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 const quotient = (a: number, b: number): number => Math.ceil(a / b);
 
-/** The product's kernel: `a` (M, K filled up with zeros to whole tiles) f16 with `row_scales` (M) f32; dispatched with row tiles in x. */
-export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOptions): ProductWgsl {
-  const { dtype, epilogue, shape, lanes, tile = TILE, primitives = SUBGROUP_MATRICES } = options;
-  const storage = storageWgsl(dtype);
-  const { read4, stride } = storage;
-  const threads = 4 * lanes;
-  const depthQuads = tile.depth / 4;
-  const a: TilePart = { tile: "tile_a", depthInRows: true, stride: depthQuads + PADDING };
-  const w: TilePart = form === "rows"
-    ? { tile: "tile_w", depthInRows: true, stride: depthQuads + PADDING }
-    : { tile: "tile_w", depthInRows: false, stride: tile.columns / 4 + PADDING };
-  const product: MatrixProduct = { name: "tile", left: a, right: w };
-  const [tileWRows, tileWQuads] = form === "rows" ? [tile.columns, depthQuads] : [tile.depth, tile.columns / 4];
-  const down = tile.rows / 2 / shape.rows; // matrices of a subgroup
-  const across = tile.columns / 2 / shape.columns;
-  const inA = pieces(tile.rows * depthQuads, threads);
-  const inW = pieces(tileWRows * tileWQuads, threads);
-  // What is beyond the range of f16 becomes its largest numbers.
-  const bounded = (value: string) =>
-    dtype === "f16" ? `vec4<f16>(${value})` : `clamp(vec4<f16>(${value}), vec4<f16>(-65504.0), vec4<f16>(65504.0))`;
-  // Behind the end of the summed dimension `a` is 0, and it does not matter what is read of w.
-  const placeW = form === "rows"
-    ? `min(first_column + row, params.columns - 1u) * (${stride("params.depth")} / 4u) + k / 4u + quad`
-    : `(k + row) * (${stride("params.columns")} / 4u) + min(first_column / 4u + quad, params.columns / 4u - 1u)`;
+/** Vectors of four f16 in workgroup memory, row by row. */
+interface Staged {
+  /** Array of the workgroup's memory, and of the invocations' registers. */
+  name: "a" | "w";
+  /** Rows, and vectors of a row. */
+  rows: number;
+  quads: number;
+  /** Vectors that are read at once. */
+  together: number;
+  /** Type of what is read at once. */
+  type: string;
+  /** What is read for row `row`, vectors from `quad` on. */
+  read: string;
+  /** Vector number `i` of what was read. */
+  value: (raw: string, i: number) => string;
+}
+
+/** How weights come to workgroup memory. */
+function stagedWeights(form: Form, { dtype, tile, bounded = true, wide = false }: SubgroupMatrixWgslOptions): Staged {
+  const { read4, stride, scales, four } = storageWgsl(dtype);
+  const half = (value: string) =>
+    bounded && dtype !== "f16" ? `clamp(vec4<f16>(${value}), vec4<f16>(-65504.0), vec4<f16>(65504.0))` : `vec4<f16>(${value})`;
+  const together = wide && !scales ? 2 : 1;
+  // Behind the end of the summed dimension `a` is 0, and any weights will do.
+  const inRow = (quad: string, count: string) => `min(${quad}, ${count} / ${4 * together}u - 1u)`;
+  const quad = together === 2 ? "quad / 2u" : "quad";
+  const place = form === "rows"
+    ? `min(first_column + row, params.columns - 1u) * (${stride("params.depth")} / ${4 * together}u) + ` +
+      inRow(`k / ${4 * together}u + ${quad}`, "params.depth")
+    : `min(k + row, params.depth - 1u) * (${stride("params.columns")} / ${4 * together}u) + ` +
+      inRow(`first_column / ${4 * together}u + ${quad}`, "params.columns");
+  const sizes = form === "rows" ? { rows: tile.columns, quads: tile.depth / 4 } : { rows: tile.depth, quads: tile.columns / 4 };
+  const all = { name: "w" as const, ...sizes, together };
   // Quantised weights are read with their scales; others as they are, so that nothing waits for them before they are put to use.
-  const weights = storage.scales
-    ? { type: "vec4<f16>", read: bounded(read4(placeW)), value: (raw: string) => raw }
-    : { type: storage.four, read: `w[${placeW}]`, value: (raw: string) => bounded(`unpack4(${raw})`) };
-  const each = (sizes: { count: number; whole: boolean; total: number }, body: (i: number) => string) =>
-    lines(sizes.count, (i) => {
-      const at = `let at = thread + ${i * threads}u;`;
-      return sizes.whole || i < sizes.count - 1 ? `{ ${at} ${body(i)} }` : `{ ${at} if (at < ${sizes.total}u) { ${body(i)} } }`;
+  if (scales) return { ...all, type: "vec4<f16>", read: half(read4(place)), value: (raw) => raw };
+  return {
+    ...all,
+    type: together === 2 ? "vec4<u32>" : four,
+    read: `w[${place}]`,
+    value: (raw, i) => half(`unpack4(${together === 2 ? `${raw}.${i ? "zw" : "xy"}` : raw})`),
+  };
+}
+
+/**
+ * The product's kernel: `a` (M, K filled up with zeros to whole tiles) f16 with `row_scales` (M) f32; dispatched with row tiles in x. With `split`, y
+ * is (parts · M, N).
+ */
+export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOptions): ProductWgsl {
+  const { dtype, shape, lanes, tile, split = false, primitives = SUBGROUP_MATRICES } = options;
+  const subgroups = subgroupsOf(tile);
+  const threads = subgroups.down * subgroups.across * lanes;
+  const depthQuads = tile.depth / 4;
+  const ofA: Staged = {
+    name: "a",
+    rows: tile.rows,
+    quads: depthQuads,
+    together: 2,
+    type: "vec4<u32>",
+    read: "a[min(first_row + row, params.rows - 1u) * row_eights + k / 8u + quad / 2u]",
+    value: (raw, i) => `halves(${raw}.${i ? "zw" : "xy"})`,
+  };
+  const ofW = stagedWeights(form, options);
+  const part = ({ name, quads }: Staged, depthInRows: boolean): TilePart => ({
+    tile: `tile_${name}`,
+    depthInRows,
+    stride: quads + PADDING,
+  });
+  const [a, w] = [part(ofA, true), part(ofW, form === "rows")];
+  const product: MatrixProduct = { name: "tile", left: a, right: w };
+  const down = tile.rows / subgroups.down / shape.rows; // matrices of a subgroup
+  const across = tile.columns / subgroups.across / shape.columns;
+  const each = ({ rows, quads, together }: Staged, body: (i: number) => string) => {
+    const total = rows * quads / together;
+    return lines(quotient(total, threads), (i) => {
+      const own = `let row = at / ${quads / together}u; let quad = ${together}u * (at % ${quads / together}u); ${body(i)}`;
+      return `{ let at = thread + ${i * threads}u; ${(i + 1) * threads > total ? `if (at < ${total}u) { ${own} }` : own} }`;
     });
-  const fetch = (k: string) =>
-    `{ let k = ${k};
-${each(inA, (i) => `a${i} = a[min(first_row + at / ${depthQuads}u, params.rows - 1u) * row_quads + k / 4u + at % ${depthQuads}u];`)}
-${each(inW, (i) => `let row = at / ${tileWQuads}u; let quad = at % ${tileWQuads}u; w${i} = ${weights.read};`)}
-    }`;
+  };
+  const fetch = (staged: Staged) => each(staged, (i) => `${staged.name}${i} = ${staged.read};`);
+  const put = (staged: Staged) =>
+    each(staged, (i) =>
+      lines(
+        staged.together,
+        (n) => `tile_${staged.name}[row * ${staged.quads + PADDING}u + quad + ${n}u] = ${staged.value(`${staged.name}${i}`, n)};`,
+      ));
+  const declare = (staged: Staged) =>
+    lines(quotient(staged.rows * staged.quads / staged.together, threads), (i) => `var ${staged.name}${i}: ${staged.type};`);
   const multiply = lines(tile.depth / shape.depth, (step) => {
     const k = step * shape.depth;
     const right = (j: number) =>
@@ -94,54 +151,78 @@ ${lines(across, (j) => primitives.load("right", `right${j}`, { shape, product, a
 ${lines(down, (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, product, { left: `left${i}`, right: `right${j}` })))}
     }`;
   });
-  // A row of a subgroup's matrices at a time goes to y by way of workgroup memory.
-  const width = across * shape.columns;
-  const size = shape.rows * width;
+  // A matrix of each subgroup at a time goes to y by way of workgroup memory: little of it, so that many workgroups fit on a core.
+  const size = shape.rows * shape.columns;
   const write = lines(down, (i) =>
-    `workgroupBarrier();
-${
-      lines(
-        across,
-        (j) => primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size}u + ${j * shape.columns}u`, stride: width }),
-      )
-    }
+    lines(across, (j) =>
+      `  workgroupBarrier();
+${primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size}u`, stride: shape.columns })}
   workgroupBarrier();
-  finish(first_row + row_part + ${i * shape.rows}u, first_column + column_part, subgroup, lane);`);
+  finish(${split ? "group.z, " : ""}first_row + row_part + ${i * shape.rows}u, first_column + column_part + ${
+        j * shape.columns
+      }u, subgroup, lane);`));
   return {
-    label: `linear ${form} subgroup matrix ${dtype}`,
+    label: `linear ${form} subgroup matrix ${tile.rows}x${tile.columns}x${tile.depth} ${dtype}${split ? " split" : ""}`,
     tileRows: tile.rows,
     tileColumns: tile.columns,
     code: `enable f16; ${primitives.directives}
-${header(dtype, epilogue, { activations: "vec4<f16>" })}
+${
+      header(dtype, split ? NO_EPILOGUE : options.epilogue, {
+        activations: "vec4<u32>",
+        weights: ofW.together === 2 ? "vec4<u32>" : undefined,
+      })
+    }
 @group(0) @binding(7) var<storage, read> row_scales: array<f32>;
-var<workgroup> tile_a: array<vec4<f16>, ${tile.rows * a.stride}>; // [row][k / 4]
-var<workgroup> tile_w: array<vec4<f16>, ${tileWRows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
-var<workgroup> staging: array<f32, ${4 * size}>; // a row of matrices of each subgroup
+var<workgroup> tile_a: array<vec4<f16>, ${ofA.rows * a.stride}>; // [row][k / 4]
+var<workgroup> tile_w: array<vec4<f16>, ${ofW.rows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
+var<workgroup> staging: array<f32, ${subgroups.down * subgroups.across * size}>; // a matrix of each subgroup
+${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [product], arrays: [STAGING] })}
-fn finish(row: u32, column: u32, subgroup: u32, lane: u32) {
+fn finish(${split ? "part: u32, " : ""}row: u32, column: u32, subgroup: u32, lane: u32) {
   for (var i = lane; i < ${size}u; i += ${lanes}u) {
-    let y_row = row + i / ${width}u;
-    store(y_row, column + i % ${width}u, staging[subgroup * ${size}u + i] * row_scales[min(y_row, params.rows - 1u)]);
+    let y_row = row + i / ${shape.columns}u;
+    let y_column = column + i % ${shape.columns}u;
+    let value = staging[subgroup * ${size}u + i] * row_scales[min(y_row, params.rows - 1u)];
+    ${
+      split
+        ? "if (y_row < params.rows && y_column < params.columns) { y[(part * params.rows + y_row) * params.columns + y_column] = value; }"
+        : "store(y_row, y_column, value);"
+    }
   }
 }
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32, ${primitives.place.parameters}) {
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+  ${primitives.place.parameters}
+) {
   ${primitives.place.statements}
   let first_row = group.x * ${tile.rows}u;
   let first_column = group.y * ${tile.columns}u;
-  let row_part = subgroup / 2u * ${tile.rows / 2}u;
-  let column_part = subgroup % 2u * ${tile.columns / 2}u;
-  let row_quads = (params.depth + ${tile.depth - 1}u) / ${tile.depth}u * ${depthQuads}u;
+  let row_part = subgroup / ${subgroups.across}u * ${tile.rows / subgroups.down}u;
+  let column_part = subgroup % ${subgroups.across}u * ${tile.columns / subgroups.across}u;
+  let pieces = (params.depth + ${tile.depth - 1}u) / ${tile.depth}u;
+  let row_eights = pieces * ${tile.depth / 8}u;
+  var k = ${split ? `group.z * ((pieces + groups.z - 1u) / groups.z) * ${tile.depth}u` : "0u"};
+  let end = ${split ? `min(k + (pieces + groups.z - 1u) / groups.z * ${tile.depth}u, params.depth)` : "params.depth"};
 ${lines(down, (i) => lines(across, (j) => primitives.sums(`c${i}_${j}`, shape)))}
-${lines(inA.count, (i) => `var a${i}: vec4<f16>;`)}
-${lines(inW.count, (i) => `var w${i}: ${weights.type};`)}
-  ${fetch("0u")}
-  for (var first = 0u; first < params.depth; first += ${tile.depth}u) {
+${declare(ofA)}
+${declare(ofW)}
+  if (k < end) {
+${fetch(ofA)}
+${fetch(ofW)}
+  }
+  while (k < end) {
     workgroupBarrier();
-${each(inA, (i) => `tile_a[at / ${depthQuads}u * ${a.stride}u + at % ${depthQuads}u] = a${i};`)}
-${each(inW, (i) => `tile_w[at / ${tileWQuads}u * ${w.stride}u + at % ${tileWQuads}u] = ${weights.value(`w${i}`)};`)}
+${put(ofA)}
+${put(ofW)}
     workgroupBarrier();
-    if (first + ${tile.depth}u < params.depth) ${fetch(`first + ${tile.depth}u`)}
+    k += ${tile.depth}u;
+    if (k < end) {
+${fetch(ofA)}
+${fetch(ofW)}
+    }
 ${multiply}
   }
 ${write}
@@ -149,7 +230,14 @@ ${write}
   };
 }
 
-/** In how many pieces a workgroup's invocations move `total` vectors, and whether all are busy in the last. */
-function pieces(total: number, threads: number): { count: number; whole: boolean; total: number } {
-  return { count: quotient(total, threads), whole: total % threads === 0, total };
+/** How many subgroups a tile has. */
+export function subgroupsOf({ down = 2, across = 2 }: Tile): { down: number; across: number } {
+  return { down, across };
+}
+
+/** Bytes of workgroup memory that the kernel takes. */
+export function subgroupMatrixBytes(form: Form, { tile, shape }: { tile: Tile; shape: SubgroupMatrixShape }): number {
+  const { down, across } = subgroupsOf(tile);
+  const [rows, quads] = form === "rows" ? [tile.columns, tile.depth / 4] : [tile.depth, tile.columns / 4];
+  return 8 * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
 }

@@ -7,6 +7,7 @@ import { subgroupMatrixForward } from "../../kernels/attention/subgroup_matrix_w
 import { openDawn } from "../../kernels/dawn/dawn.ts";
 import { requestGpu } from "../../kernels/gpu.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import halfRowsCode from "../../kernels/linear/half_rows.wgsl" with { type: "text" };
 
@@ -24,8 +25,12 @@ Deno.test({
       for (const form of ["rows", "columns"] as const) {
         for (const shape of SHAPES) {
           const epilogue = { bias: true, residual: true, accumulate: true };
-          const { label, code } = subgroupMatrixWgsl(form, { dtype, epilogue, shape, lanes: 32 });
-          texts.push([`${label} ${JSON.stringify(shape)}`, `enable subgroups; ${code}`]);
+          for (const tile of TILES) {
+            for (const [bounded, wide, split] of [[true, false, false], [false, true, true]]) {
+              const { label, code } = subgroupMatrixWgsl(form, { dtype, epilogue, shape, lanes: 32, tile, bounded, wide, split });
+              texts.push([`${label} ${JSON.stringify(shape)}`, `enable subgroups; ${code}`]);
+            }
+          }
         }
       }
     }

@@ -49,6 +49,7 @@ fn hold_${name}(left: u32, lane: u32) {
 /** The loops. */
 export const EMULATED_MATRICES: MatrixPrimitives = {
   directives: "",
+  halves: "fn halves(v: vec2<u32>) -> vec4<f16> { return vec4<f16>(vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y))); }",
   declarations({ shape, products, arrays }) {
     const { columns } = shape;
     const share = shape.rows * columns / LANES;

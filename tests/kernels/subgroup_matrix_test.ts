@@ -3,8 +3,14 @@ import type { Gpu } from "../../kernels/gpu.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { asMatrix, destroyMatrix, firstRows, type Matrix, weightTensors, type WeightType } from "../../kernels/linear/matrix.ts";
 import type { Epilogue, Form } from "../../kernels/linear/product_wgsl.ts";
-import { subgroupMatrixProduct, takesSubgroupMatrices } from "../../kernels/linear/subgroup_matrix_product.ts";
-import { subgroupMatrixWgsl, TILE, type Tile } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import {
+  matrixTile,
+  matrixTiles,
+  SMALL_TILE,
+  subgroupMatrixProduct,
+  takesSubgroupMatrices,
+} from "../../kernels/linear/subgroup_matrix_product.ts";
+import { subgroupMatrixBytes, subgroupMatrixWgsl, type Tile } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -40,11 +46,13 @@ interface Case {
   before?: Float32Array<ArrayBuffer>;
   shape?: SubgroupMatrixShape;
   tile?: Tile;
+  splits?: number;
+  largest?: number;
 }
 
 /** The product by emulated matrices, or by the adapter's own. */
 async function emulated(gpu: Gpu, form: Form, options: Case & { own?: boolean }): Promise<Float32Array> {
-  const { rows, weight, dtype, tensors, before, shape = SMALL.shape, tile = SMALL.tile } = options;
+  const { rows, weight, dtype, tensors, before, shape = SMALL.shape, tile = SMALL.tile, splits, largest } = options;
   const [columns, depth] = form === "rows" ? [weight.rows, weight.columns] : [weight.columns, weight.rows];
   using plan = new Plan(gpu);
   const y = plan.persistent([rows, columns], { data: before });
@@ -55,7 +63,8 @@ async function emulated(gpu: Gpu, form: Form, options: Case & { own?: boolean })
   );
   subgroupMatrixProduct(plan, form, {
     ...{ rows, columns, depth, dtype, rowStride: columns, firstColumn: 0 },
-    ...(options.own ? {} : { shape, tile, lanes: LANES, primitives: EMULATED_MATRICES }),
+    ...(options.own ? {} : { shape, tile, splits, lanes: LANES, primitives: EMULATED_MATRICES }),
+    largest,
     tensors: { ...given, ...weightTensors(weight.blocks[0]), y },
     epilogue: { bias: !!tensors.bias, residual: !!tensors.residual, accumulate: !!before },
   });
@@ -105,6 +114,9 @@ gpuTest("subgroup matrices: the shapes of NVIDIA's, other tiles", async (gpu) =>
       [{ rows: 16, columns: 16, depth: 16 }, { rows: 32, columns: 32, depth: 16 }],
       [{ rows: 16, columns: 8, depth: 16 }, { rows: 32, columns: 16, depth: 32 }],
       [{ rows: 8, columns: 8, depth: 8 }, { rows: 16, columns: 48, depth: 24 }],
+      [{ rows: 8, columns: 8, depth: 8 }, { rows: 32, columns: 16, depth: 16, down: 4, across: 2 }],
+      [{ rows: 8, columns: 8, depth: 8 }, { rows: 8, columns: 32, depth: 8, down: 1, across: 4 }],
+      [{ rows: 8, columns: 8, depth: 8 }, { rows: 16, columns: 8, depth: 32, down: 1, across: 1 }],
     ]
   ) {
     const y = await emulated(gpu, "rows", { rows, weight, dtype: "bf16", tensors: { a: x }, shape, tile });
@@ -198,24 +210,81 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
   await Promise.resolve();
 });
 
-Deno.test("subgroup matrices: a text for every form and tile that an adapter may ask for, within 32 KiB of workgroup memory", () => {
+gpuTest(
+  "subgroup matrices: weights read in eights or fours, the summed dimension whole or in parts, odd sizes of all kinds",
+  async (gpu) => {
+    const tile: Tile = { rows: 16, columns: 32, depth: 16, down: 2, across: 2 };
+    for (const dtype of ["bf16", "f16", "int4"] as const) {
+      for (const [rows, inputs, outputs] of [[19, 72, 44], [3, 140, 88]]) {
+        const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype, seed: 2 });
+        const w = values.map(Math.f16round);
+        const [x, dy, bias, residual] = [rows * inputs, rows * outputs, outputs, rows * outputs].map((n, i) => randomFloats(n, i + 1));
+        const before = randomFloats(rows * inputs, 6);
+        const expected = linearReference(roundedRows(x, inputs), w, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
+        const dx = linearBackwardReference(roundedRows(dy, outputs), { x, weight: w, rows, inputs, outputs }).dx.map((v, i) =>
+          v + before[i]
+        );
+        for (const splits of [1, 3]) {
+          const what = `${dtype} (${rows}, ${inputs}, ${outputs}) in ${splits}`;
+          const common = { rows, weight, dtype, tile, splits, largest: 8 };
+          const y = await emulated(gpu, "rows", { ...common, tensors: { a: x, bias, residual } });
+          assertLess(relativeError(y, expected), 2e-6, what);
+          assertLess(
+            relativeError(await emulated(gpu, "columns", { ...common, tensors: { a: dy }, before }), dx),
+            2e-6,
+            `backward ${what}`,
+          );
+        }
+        destroyMatrix(gpu, weight);
+      }
+    }
+  },
+);
+
+/** An adapter with matrices, as far as the choice of tiles looks at it. */
+const adapter = (limits: object, shape: SubgroupMatrixShape = { rows: 16, columns: 16, depth: 16 }): Gpu =>
+  ({
+    subgroupMatrices: [shape],
+    subgroupSize: 32,
+    device: { limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024, ...limits } },
+  }) as unknown as Gpu;
+
+Deno.test("subgroup matrices: large products get large tiles, small ones are cut until a large GPU is busy", () => {
+  const of = (rows: number, columns: number, depth: number, limits = {}) => {
+    const { matrixTile: tile, splits } = matrixTile(adapter(limits), "rows", { rows, columns, depth });
+    return [tile.rows, tile.columns, splits];
+  };
+  assertEquals(of(1152, 18944, 3584), [128, 128, 1]);
+  assertEquals(of(1152, 18944, 3584, { maxComputeWorkgroupStorageSize: 32768 }), [64, 128, 1]);
+  assertEquals(of(576, 3584, 3584), [64, 128, 1]);
+  assertEquals(of(12, 3584, 18944), [64, 128, 4]);
+  assertEquals(of(12, 512, 1024), [64, 128, 2]);
+  assertEquals(of(1, 8, 8), [64, 128, 1]);
+});
+
+Deno.test("subgroup matrices: tiles that the adapter has the matrices, the memory and the invocations for", () => {
+  const sizes = (gpu: Gpu) => matrixTiles(gpu, "rows").map(({ rows, columns, depth }) => `${rows}x${columns}x${depth}`);
+  assertEquals(sizes(adapter({})), ["128x128x64", "64x128x32", "64x64x64", "128x128x32"]);
+  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 32768 })), ["64x128x32", "64x64x64", "128x128x32"]);
+  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 16384 })), []);
+  assertEquals(sizes(adapter({ maxComputeInvocationsPerWorkgroup: 128 })), ["64x128x32", "64x64x64", "128x128x32"]);
+  assertEquals(sizes(adapter({}, { rows: 64, columns: 64, depth: 16 })), []);
+});
+
+Deno.test("subgroup matrices: a text for every form, as much workgroup memory as was said", () => {
   for (const form of ["rows", "columns"] as const) {
-    for (const [shape, tile] of [[{ rows: 16, columns: 16, depth: 16 }, TILE], [{ rows: 8, columns: 8, depth: 8 }, TILE]]) {
-      const { code, tileRows } = subgroupMatrixWgsl(form, {
-        dtype: "bf16",
-        epilogue: PLAIN,
-        shape,
-        lanes: 32,
-        tile,
-        primitives: SUBGROUP_MATRICES,
-      });
-      assertEquals(tileRows, tile.rows);
+    for (const shape of [{ rows: 16, columns: 16, depth: 16 }, { rows: 8, columns: 8, depth: 8 }]) {
+      const options = { dtype: "bf16", epilogue: PLAIN, shape, lanes: 32, tile: SMALL_TILE, primitives: SUBGROUP_MATRICES } as const;
+      const { code, tileRows } = subgroupMatrixWgsl(form, options);
+      assertEquals(tileRows, SMALL_TILE.rows);
       const bytes = [...code.matchAll(/var<workgroup> \w+: array<([^,]+(?:<f16>)?), (\d+)>/g)].map(([, type, n]) =>
         (type === "f32" ? 4 : 8) * Number(n)
       );
       assertEquals(bytes.length, 3);
-      assertLess(bytes.reduce((a, b) => a + b), 32768);
+      assertEquals(bytes.reduce((a, b) => a + b), subgroupMatrixBytes(form, { tile: SMALL_TILE, shape }));
       assertGreater(code.split("subgroupMatrixMultiplyAccumulate").length, 4);
+      assert(code.includes("clamp(vec4<f16>("));
+      assert(!subgroupMatrixWgsl(form, { ...options, bounded: false }).code.includes("clamp(vec4<f16>("));
     }
   }
 });
