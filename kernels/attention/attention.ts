@@ -13,6 +13,7 @@ import {
   forwardColumns,
   forwardVariant,
 } from "./operands.ts";
+import { recordTiledHalf } from "./tiled_half.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBytes, subgroupMatrixForward } from "./subgroup_matrix_wgsl.ts";
 import { tiledForward } from "./tiled_forward_wgsl.ts";
@@ -50,7 +51,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   const bytes = decodeBytes({ headDim, group });
   const splits = Math.max(1, Math.ceil(keys / PART));
   const partBytes = 4 * rows * heads * splits * headDim;
-  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, headDim, bytes, partBytes, precision: args.precision });
+  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, headDim, bytes, partBytes, precision: args.precision, lse: !!lse });
   if (rows === 0) return { out, lse };
   const operands = { q, k, v, ranges };
   const results = { y: out, ...(lse ? { lse } : {}) };
@@ -73,6 +74,9 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       workgroups: [Math.ceil(rows / TILE), heads],
       flops: 2 * flops,
     });
+  } else if (variant === "tiled_half") {
+    if (lse) throw new Error('attention: the variant "tiled_half" computes no lse; use "tiled"');
+    recordTiledHalf(plan, { ...operands, out, headDim, params, label, flops: 2 * flops });
   } else if (variant === "subgroup_matrix") {
     const matrices = args.matrices ?? attentionMatrices(plan.gpu);
     if (!matrices) throw new Error(`attention: "${plan.gpu.name}" has no subgroup matrices; use the variant "tiled"`);

@@ -4,13 +4,15 @@ import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.t
 import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_wgsl.ts";
+import { LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_wgsl.ts";
 import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
 
 /**
- * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `decode`: for GPUs
- * and few queries; forward only. `subgroup_matrix`: for GPUs whose tensor cores can be used, with factors rounded to f16; forward only.
+ * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `tiled_half`: for GPUs, heads of
+ * up to 96 numbers and factors rounded to f16; forward without `lse` only. `decode`: for GPUs and few queries; forward only. `subgroup_matrix`: for GPUs
+ * whose tensor cores can be used, with factors rounded to f16; forward only.
  */
-export type AttentionVariant = "software" | "tiled" | "decode" | "subgroup_matrix";
+export type AttentionVariant = "software" | "tiled" | "tiled_half" | "decode" | "subgroup_matrix";
 
 /** How the variant `subgroup_matrix` computes; left out, what the adapter has. */
 export interface AttentionMatrices {
@@ -173,15 +175,24 @@ interface ForwardChoice {
   partBytes: number;
   /** Whether factors may be rounded. */
   precision?: "f32" | "f16";
+  /** Whether the logarithms of the sums are wanted. */
+  lse?: boolean;
 }
 
 /** The kernels for `rows` queries on this adapter. */
-export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, partBytes, precision }: ForwardChoice): AttentionVariant {
+export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, partBytes, precision, lse }: ForwardChoice): AttentionVariant {
   if (isSoftware(gpu)) return "software";
   const most = gpu.device.limits.maxComputeWorkgroupStorageSize;
   if (rows <= FEW_ROWS && bytes <= most && partBytes <= gpu.maxBindingBytes) return "decode";
   const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
-  return matrices && subgroupMatrixBytes({ headDim, ...matrices }) <= most ? "subgroup_matrix" : "tiled";
+  if (matrices && subgroupMatrixBytes({ headDim, ...matrices }) <= most) return "subgroup_matrix";
+  return precision === "f16" && !lse && takesHalfTiles(gpu, headDim) ? "tiled_half" : "tiled";
+}
+
+/** Whether the kernel for tiles in f16 runs here: it hands numbers round among eight lanes of a subgroup. */
+export function takesHalfTiles(gpu: Gpu, headDim: number): boolean {
+  const fits = headDim <= LONGEST_HEAD && tiledHalfBytes(headDim) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
+  return fits && gpu.precision === "f16" && gpu.has("shader-f16") && gpu.subgroupSize >= 8;
 }
 
 /** Subgroups of a workgroup: enough rows that share what is read of keys and values. */

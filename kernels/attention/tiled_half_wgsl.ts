@@ -1,0 +1,278 @@
+/**
+ * WGSL of attention's forward pass in f16 for GPUs without tensor cores: a workgroup of 128 owns 128 rows of one head and walks over tiles of 64 keys
+ * (FlashAttention-2, Dao 2023, arXiv:2307.08691), with queries, keys and values from `half_heads.ts`.
+ *
+ * A thread (ty, tx) of 16 × 8 holds rows 4ty … 4ty + 3 of each half of the rows, and keys 4tx … 4tx + 3 of each half of the keys; of the sums it holds
+ * the same rows and every eighth four of columns, and a pair of the columns that are left. Vectors of rows are multiplied by vectors of keys or
+ * columns in turned orders, part i of order d being part i ^ d, since GPUs pair f16 only where neither factor is one number twice: sum d of a block of
+ * 4 × 4 holds, in part r, row r and column r ^ d. Sums in f16 are of 16 products at most, and are added up in f32.
+ */
+import { PARAMS_WGSL, range, repeat } from "./text.ts";
+import { paddedHead } from "./half_heads.ts";
+
+/** Rows of a workgroup. */
+export const HALF_ROWS = 128;
+/** Keys of a tile. */
+export const HALF_KEYS = 64;
+const THREADS = 128;
+/** Numbers of a head, and keys, that are in workgroup memory at a time. */
+const DEPTH = 16;
+/** The longest head for which a thread has registers. */
+export const LONGEST_HEAD = 96;
+const TURNED = ["xyzw", "yxwz", "zwxy", "wzyx"];
+const PARTS = "xyzw";
+const HALVES = [0, 1];
+
+/** How a thread's columns are cut: whole vectors, and whether a pair is left. */
+function cutColumns(headDim: number): { vectors: number; quads: number; pair: boolean } {
+  const vectors = paddedHead(headDim) / 4;
+  return { vectors, quads: Math.floor(vectors / 8), pair: vectors % 8 > 0 };
+}
+
+/** Bytes of workgroup memory. */
+export function tiledHalfBytes(headDim: number): number {
+  return 8 * (stageVectors(headDim) + HALF_KEYS * HALF_ROWS / 4) + 32;
+}
+
+function stageVectors(headDim: number): number {
+  return DEPTH * Math.max((HALF_ROWS + HALF_KEYS) / 4, cutColumns(headDim).vectors);
+}
+
+/** Statements for every part of the scores of a thread: half p of the rows, half g of the keys, order d. */
+const eachScore = (text: (p: number, g: number, d: number) => string): string =>
+  HALVES.map((p) => HALVES.map((g) => range(4).map((d) => text(p, g, d)).join(" ")).join("\n")).join("\n");
+const turn = (value: string, d: number): string => d ? `${value}.${TURNED[d]}` : value;
+/** Folds a thread's numbers, each a vector of rows, and then those of the eight threads that share its rows. */
+const overKeys = (p: number, name: string, values: string[], fold: (a: string, b: string) => string): string =>
+  `var ${name}${p} = ${values.reduce(fold)};\n` +
+  [1, 2, 4].map((lane) => `${name}${p} = ${fold(`${name}${p}`, `subgroupShuffleXor(${name}${p}, ${lane}u)`)};`).join(" ");
+const larger = (a: string, b: string): string => `max(${a}, ${b})`;
+
+/**
+ * The kernel: q, k, v and their scales, ranges → y (rows, heads · headDim). Workgroups: tiles of rows, heads. Strides in the parameters are rows of a
+ * head in `q`, and in `k` and `v`.
+ */
+export function tiledHalfForward(headDim: number): string {
+  const { vectors, quads, pair } = cutColumns(headDim);
+  const depth = paddedHead(headDim);
+  const [rowQuads, keyQuads] = [HALF_ROWS / 4, HALF_KEYS / 4];
+  // Sums: y<p><j>_<d> of vector tx + 8j; z<p>_<d> of the pair, whose orders are its own and the swapped one.
+  const eachSum = (text: (name: string, p: number) => string): string =>
+    HALVES.map((p) =>
+      [...range(quads).flatMap((j) => range(4).map((d) => `${p}${j}_${d}`)), ...(pair ? HALVES.map((d) => `${p}z_${d}`) : [])]
+        .map((name) => text(name, p)).join(" ")
+    ).join("\n");
+  const moves = (count: number, text: (i: number) => string): string =>
+    repeat(
+      Math.ceil(count / THREADS),
+      (i) => `{ let i = thread + ${i * THREADS}u; ${(i + 1) * THREADS > count ? `if (i < ${count}u) ` : ""}{ ${text(i)} } }`,
+    );
+  const rounds = (count: number): number => Math.ceil(count / THREADS);
+  const ofQ = DEPTH * rowQuads;
+  const ofK = DEPTH * keyQuads;
+  const ofV = DEPTH * vectors;
+  const readScores = `
+${
+    moves(ofQ, (i) =>
+      `q${i} = q[(head * ${depth}u + number + i / ${rowQuads}u) * (params.q_stride / 4u) + first_row / 4u + i % ${rowQuads}u];`)
+  }
+${
+    moves(ofK, (i) =>
+      `k${i} = k[(kv_head * ${depth}u + number + i / ${keyQuads}u) * (params.k_stride / 4u) + first / 4u + i % ${keyQuads}u];`)
+  }`;
+  const readValues = moves(ofV, (i) =>
+    `let of_key = first + key + i / ${vectors}u;
+    v${i} = vec4<f16>();
+    if (of_key >= keys.x && of_key < keys.y) { v${i} = v[(kv_head * params.k_stride + first + key) * ${vectors}u + i]; }`);
+  const multiplyScores = repeat(DEPTH, (n) =>
+    `{ let a0 = stage[${n * rowQuads}u + ty]; let a1 = stage[${n * rowQuads + 16}u + ty]; ` +
+    `let b0 = stage[${ofQ + n * keyQuads}u + tx]; let b1 = stage[${ofQ + n * keyQuads + 8}u + tx];\n` +
+    eachScore((p, g, d) => `h${p}${g}_${d} = fma(a${p}, ${turn(`b${g}`, d)}, h${p}${g}_${d});`) + " }");
+  const multiplyValues = repeat(
+    DEPTH,
+    (n) =>
+      `{ let at = (key + ${n}u) * ${rowQuads}u + (ty ^ flip ^ ${(n >> 2) << 2}u); let a0 = weights[at]; let a1 = weights[at ^ 16u];\n` +
+      range(quads).map((j) =>
+        `let b${j} = stage[${n * vectors + 8 * j}u + tx]; ` +
+        HALVES.map((p) => range(4).map((d) => `h${p}${j}_${d} = fma(a${p}, ${turn(`b${j}`, d)}, h${p}${j}_${d});`).join(" ")).join(" ")
+      ).join("\n") +
+      (pair
+        ? `\nlet e = stage[${n * vectors + 8 * quads}u + tx / 2u]; let c = select(e.xyxy, e.zwzw, odd); let s = c.yxwz; ` +
+          HALVES.map((p) => `h${p}z_0 = fma(a${p}, c, h${p}z_0); h${p}z_1 = fma(a${p}, s, h${p}z_1);`).join(" ")
+        : "") +
+      " }",
+  );
+  const ofThread = (text: (g: number, d: number) => string): string[] => HALVES.flatMap((g) => range(4).map((d) => text(g, d)));
+  const store = (p: number, r: number): string => {
+    const row = `first_row + ${64 * p + r}u + 4u * ty`;
+    const part = PARTS[r];
+    const two = (value: string) => `vec2<f32>(${value}) * inverse${p}.${part}`;
+    return `if (${row} < params.rows) { let at = ((${row}) * params.heads + head) * ${headDim / 2}u;
+${
+      repeat(quads, (j) =>
+        `if (4u * tx + ${32 * j}u < ${headDim}u) { ` + HALVES.map((half) =>
+          `y[at + 2u * tx + ${16 * j + half}u] = ${
+            two(
+              [0, 1].map((n) => `y${p}${j}_${r ^ (2 * half + n)}.${part}`).join(", "),
+            )
+          };`
+        ).join(" ") + " }")
+    }
+${
+      pair
+        ? `if (2u * tx + ${32 * quads}u < ${headDim}u) { y[at + tx + ${16 * quads}u] = ${
+          two([0, 1].map((n) => `y${p}z_${(r & 1) ^ n}.${part}`).join(", "))
+        }; }`
+        : ""
+    } }`;
+  };
+  return `enable f16;
+${PARAMS_WGSL}
+@group(0) @binding(1) var<storage, read> q: array<vec4<f16>>; // (heads, numbers, rows / 4)
+@group(0) @binding(2) var<storage, read> k: array<vec4<f16>>; // (kvHeads, numbers, keys / 4)
+@group(0) @binding(3) var<storage, read> v: array<vec4<f16>>; // (kvHeads, keys, numbers / 4)
+@group(0) @binding(5) var<storage, read_write> y: array<vec2<f32>>; // (rows, heads · headDim)
+@group(0) @binding(6) var<storage, read> q_scales: array<vec4<f32>>; // (heads, rows)
+@group(0) @binding(7) var<storage, read> k_scales: array<vec4<f32>>; // (kvHeads, keys)
+@group(0) @binding(8) var<storage, read> v_scales: array<vec4<f32>>;
+var<workgroup> stage: array<vec4<f16>, ${stageVectors(headDim)}>; // [number][row / 4] and [number][key / 4], or [key][number / 4]
+var<workgroup> weights: array<vec4<f16>, ${HALF_KEYS * rowQuads}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
+var<workgroup> from_end: atomic<u32>;
+var<workgroup> to_end: atomic<u32>;
+var<workgroup> span: vec2<u32>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let tx = thread % 8u;
+  let ty = thread / 8u;
+  let odd = tx % 2u == 1u;
+  let head = group.y;
+  let kv_head = head / (params.heads / params.kv_heads);
+  let first_row = (groups.x - 1u - group.x) * ${HALF_ROWS}u; // the last first, since causal attention gives them the most to do
+${
+    HALVES.map((p) =>
+      `  let row${p} = vec4<u32>(first_row + ${64 * p}u + 4u * ty) + vec4<u32>(0u, 1u, 2u, 3u);
+  let safe${p} = min(row${p}, vec4<u32>(params.rows - 1u));
+  let start${p} = vec4<u32>(${range(4).map((r) => `ranges[safe${p}.${PARTS[r]}].x`).join(", ")});
+  let to${p} = min(vec4<u32>(${range(4).map((r) => `ranges[safe${p}.${PARTS[r]}].y`).join(", ")}), vec4<u32>(params.keys));
+  let seen${p} = select(vec4<u32>(0u), to${p} - start${p}, (to${p} > start${p}) & (row${p} < vec4<u32>(params.rows)));
+  let factor${p} = q_scales[(head * params.q_stride + first_row) / 4u + ${16 * p}u + ty] * (params.scale * LOG2E);`
+    ).join("\n")
+  }
+  if (tx == 0u) {
+${
+    HALVES.flatMap((p) =>
+      range(4).map((r) => {
+        const part = PARTS[r];
+        return `if (seen${p}.${part} > 0u) { atomicMax(&from_end, 0xffffffffu - start${p}.${part}); atomicMax(&to_end, start${p}.${part} + seen${p}.${part}); }`;
+      })
+    ).join("\n")
+  }
+  }
+  workgroupBarrier();
+  if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }
+  let keys = workgroupUniformLoad(&span);
+${HALVES.map((p) => `var largest${p} = vec4<f32>(LOWEST); var sum${p} = vec4<f32>();`).join("\n")}
+${eachSum((name) => `var y${name} = vec4<f32>();`)}
+  for (var first = keys.x / ${HALF_KEYS}u * ${HALF_KEYS}u; first < keys.y; first += ${HALF_KEYS}u) {
+${eachScore((p, g, d) => `var s${p}${g}_${d} = vec4<f32>();`)}
+    {
+${range(rounds(ofQ)).map((i) => `var q${i} = vec4<f16>();`).join(" ")} ${
+    range(rounds(ofK)).map((i) => `var k${i} = vec4<f16>();`).join(" ")
+  }
+    var number = 0u;
+${readScores}
+    while (number < ${depth}u) {
+      workgroupBarrier();
+${moves(ofQ, (i) => `stage[i] = q${i};`)}
+${moves(ofK, (i) => `stage[${ofQ}u + i] = k${i};`)}
+      workgroupBarrier();
+      number += ${DEPTH}u;
+      if (number < ${depth}u) {
+${readScores}
+      }
+${eachScore((p, g, d) => `var h${p}${g}_${d} = vec4<f16>();`)}
+${multiplyScores}
+${eachScore((p, g, d) => `s${p}${g}_${d} += vec4<f32>(h${p}${g}_${d});`)}
+    }
+    }
+    let scales = (kv_head * params.k_stride + first) / 4u + tx;
+${
+    HALVES.map((g) =>
+      `let of_key${g} = k_scales[scales + ${8 * g}u];
+    let number${g} = first + ${32 * g}u + 4u * tx + vec4<u32>(0u, 1u, 2u, 3u);
+    let of_value${g} = select(vec4<f32>(), v_scales[scales + ${
+        8 * g
+      }u], (number${g} >= vec4<u32>(keys.x)) & (number${g} < vec4<u32>(keys.y)));`
+    ).join("\n")
+  }
+${
+    HALVES.map((p) =>
+      range(4).map((d) => `let here${p}_${d} = first + 4u * tx + vec4<u32>(0u, 1u, 2u, 3u).${TURNED[d]} - start${p};`).join(" ")
+    ).join("\n")
+  }
+${
+    eachScore((p, g, d) =>
+      `s${p}${g}_${d} = select(vec4<f32>(LOWEST), s${p}${g}_${d} * (factor${p} * ${turn(`of_key${g}`, d)}), here${p}_${d} + ${
+        32 * g
+      }u < seen${p});`
+    )
+  }
+${
+    HALVES.map((p) =>
+      `${overKeys(p, "top", ofThread((g, d) => `s${p}${g}_${d}`), larger)}
+    top${p} = max(top${p}, largest${p});
+    let fade${p} = exp2(largest${p} - top${p});
+    largest${p} = top${p};
+${
+        ofThread((g, d) => `s${p}${g}_${d} = select(vec4<f32>(), exp2(s${p}${g}_${d} - top${p}), here${p}_${d} + ${32 * g}u < seen${p});`)
+          .join("\n")
+      }
+    sum${p} = fma(sum${p}, fade${p}, ${ofThread((g, d) => `s${p}${g}_${d}`).reduce((a, b) => `(${a} + ${b})`)});`
+    ).join("\n")
+  }
+${eachSum((name, p) => `y${name} *= fade${p};`)}
+    // Weights are relative to the value's power of two, the largest of the tile's being 1, so that no sum in f16 is beyond its range.
+    let both = max(of_value0, of_value1);
+    var most = max(max(both.x, both.y), max(both.z, both.w));
+    ${[1, 2, 4].map((lane) => `most = max(most, subgroupShuffleXor(most, ${lane}u));`).join(" ")}
+${HALVES.map((g) => `let share${g} = of_value${g} / most;`).join(" ")}
+${
+    HALVES.map((g) =>
+      range(4).map((n) =>
+        `{ let at = (4u * tx + ${32 * g + n}u) * ${rowQuads}u + (ty ^ ((tx & 3u) << 2u) ^ (tx >> 2u << 1u)); ` +
+        HALVES.map((p) =>
+          `weights[at ^ ${16 * p}u] = vec4<f16>(vec4<f32>(${
+            range(4).map((r) => `s${p}${g}_${r ^ n}.${PARTS[r]}`).join(", ")
+          }) * share${g}.${PARTS[n]});`
+        ).join(" ") + " }"
+      ).join("\n")
+    ).join("\n")
+  }
+    {
+${range(rounds(ofV)).map((i) => `var v${i} = vec4<f16>();`).join(" ")}
+    var key = 0u;
+${readValues}
+    while (key < ${HALF_KEYS}u) {
+      workgroupBarrier();
+${moves(ofV, (i) => `stage[i] = v${i};`)}
+      workgroupBarrier();
+      let flip = (key / 16u % 2u) << 1u;
+${eachSum((name) => `var h${name} = vec4<f16>();`)}
+${multiplyValues}
+      key += ${DEPTH}u;
+      if (key < ${HALF_KEYS}u) {
+${readValues}
+      }
+${eachSum((name) => `y${name} = fma(vec4<f32>(h${name}), vec4<f32>(most), y${name});`)}
+    }
+    }
+  }
+${
+    HALVES.map((p) =>
+      `${overKeys(p, "all", [`sum${p}`], (a, b) => `(${a} + ${b})`)}
+  let inverse${p} = select(vec4<f32>(), 1.0 / all${p}, all${p} > vec4<f32>());
+${range(4).map((r) => store(p, r)).join("\n")}`
+    ).join("\n")
+  }
+}`;
+}
