@@ -2,10 +2,9 @@
  * WGSL of attention's forward pass in f16 for GPUs without tensor cores: a workgroup of 128 owns 128 rows of one head and walks over tiles of 64 keys
  * (FlashAttention-2, Dao 2023, arXiv:2307.08691), with queries, keys and values from `half_heads.ts`.
  *
- * A thread (ty, tx) of 16 × 8 holds rows 4ty … 4ty + 3 of each half of the rows, and keys 4tx … 4tx + 3 of each half of the keys; of the sums it holds
- * the same rows and every eighth four of columns, and a pair of the columns that are left. Vectors of rows are multiplied by vectors of keys or
- * columns in turned orders, part i of order d being part i ^ d, since GPUs pair f16 only where neither factor is one number twice: sum d of a block of
- * 4 × 4 holds, in part r, row r and column r ^ d. Sums in f16 are of 16 products at most, and are added up in f32.
+ * A thread (ty, tx) of 16 × 8 holds rows 4ty … 4ty + 3 of each half of the rows, and keys 4tx … 4tx + 3 of each half of the keys, as vectors of rows;
+ * of the sums it holds the same rows and every eighth four of columns, and a pair of the columns that are left. Sums in f16 are of 16 products at most,
+ * and are added up in f32.
  */
 import { PARAMS_WGSL, range, repeat } from "./text.ts";
 import { paddedHead } from "./half_heads.ts";
@@ -19,7 +18,6 @@ const THREADS = 128;
 const DEPTH = 16;
 /** The longest head for which a thread has registers. */
 export const LONGEST_HEAD = 96;
-const TURNED = ["xyzw", "yxwz", "zwxy", "wzyx"];
 const PARTS = "xyzw";
 const HALVES = [0, 1];
 
@@ -38,10 +36,9 @@ function stageVectors(headDim: number): number {
   return DEPTH * Math.max((HALF_ROWS + HALF_KEYS) / 4, cutColumns(headDim).vectors);
 }
 
-/** Statements for every part of the scores of a thread: half p of the rows, half g of the keys, order d. */
-const eachScore = (text: (p: number, g: number, d: number) => string): string =>
-  HALVES.map((p) => HALVES.map((g) => range(4).map((d) => text(p, g, d)).join(" ")).join("\n")).join("\n");
-const turn = (value: string, d: number): string => d ? `${value}.${TURNED[d]}` : value;
+/** Statements for every vector of a thread's scores: half p of the rows, half g of the keys, key n of its four. */
+const eachScore = (text: (p: number, g: number, n: number) => string): string =>
+  HALVES.map((p) => HALVES.map((g) => range(4).map((n) => text(p, g, n)).join(" ")).join("\n")).join("\n");
 /** Folds a thread's numbers, each a vector of rows, and then those of the eight threads that share its rows. */
 const overKeys = (p: number, name: string, values: string[], fold: (a: string, b: string) => string): string =>
   `var ${name}${p} = ${values.reduce(fold)};\n` +
@@ -56,10 +53,10 @@ export function tiledHalfForward(headDim: number): string {
   const { vectors, quads, pair } = cutColumns(headDim);
   const depth = paddedHead(headDim);
   const [rowQuads, keyQuads] = [HALF_ROWS / 4, HALF_KEYS / 4];
-  // Sums: y<p><j>_<d> of vector tx + 8j; z<p>_<d> of the pair, whose orders are its own and the swapped one.
+  // Sums: <p><j>_<c> of column c of vector tx + 8j, <p>z_<c> of the pair.
   const eachSum = (text: (name: string, p: number) => string): string =>
     HALVES.map((p) =>
-      [...range(quads).flatMap((j) => range(4).map((d) => `${p}${j}_${d}`)), ...(pair ? HALVES.map((d) => `${p}z_${d}`) : [])]
+      [...range(quads).flatMap((j) => range(4).map((c) => `${p}${j}_${c}`)), ...(pair ? HALVES.map((c) => `${p}z_${c}`) : [])]
         .map((name) => text(name, p)).join(" ")
     ).join("\n");
   const moves = (count: number, text: (i: number) => string): string =>
@@ -87,22 +84,24 @@ ${
   const multiplyScores = repeat(DEPTH, (n) =>
     `{ let a0 = stage[${n * rowQuads}u + ty]; let a1 = stage[${n * rowQuads + 16}u + ty]; ` +
     `let b0 = stage[${ofQ + n * keyQuads}u + tx]; let b1 = stage[${ofQ + n * keyQuads + 8}u + tx];\n` +
-    eachScore((p, g, d) => `h${p}${g}_${d} = fma(a${p}, ${turn(`b${g}`, d)}, h${p}${g}_${d});`) + " }");
+    eachScore((p, g, n) => `h${p}${g}_${n} = fma(a${p}, vec4<f16>(b${g}.${PARTS[n]}), h${p}${g}_${n});`) + " }");
   const multiplyValues = repeat(
     DEPTH,
     (n) =>
       `{ let at = (key + ${n}u) * ${rowQuads}u + (ty ^ flip ^ ${(n >> 2) << 2}u); let a0 = weights[at]; let a1 = weights[at ^ 16u];\n` +
       range(quads).map((j) =>
         `let b${j} = stage[${n * vectors + 8 * j}u + tx]; ` +
-        HALVES.map((p) => range(4).map((d) => `h${p}${j}_${d} = fma(a${p}, ${turn(`b${j}`, d)}, h${p}${j}_${d});`).join(" ")).join(" ")
+        HALVES.map((p) => range(4).map((c) => `h${p}${j}_${c} = fma(a${p}, vec4<f16>(b${j}.${PARTS[c]}), h${p}${j}_${c});`).join(" ")).join(
+          " ",
+        )
       ).join("\n") +
       (pair
-        ? `\nlet e = stage[${n * vectors + 8 * quads}u + tx / 2u]; let c = select(e.xyxy, e.zwzw, odd); let s = c.yxwz; ` +
-          HALVES.map((p) => `h${p}z_0 = fma(a${p}, c, h${p}z_0); h${p}z_1 = fma(a${p}, s, h${p}z_1);`).join(" ")
+        ? `\nlet e = stage[${n * vectors + 8 * quads}u + tx / 2u]; let c = select(e.xy, e.zw, odd); ` +
+          HALVES.map((p) => HALVES.map((c) => `h${p}z_${c} = fma(a${p}, vec4<f16>(c.${PARTS[c]}), h${p}z_${c});`).join(" ")).join(" ")
         : "") +
       " }",
   );
-  const ofThread = (text: (g: number, d: number) => string): string[] => HALVES.flatMap((g) => range(4).map((d) => text(g, d)));
+  const ofThread = (text: (g: number, n: number) => string): string[] => HALVES.flatMap((g) => range(4).map((n) => text(g, n)));
   const store = (p: number, r: number): string => {
     const row = `first_row + ${64 * p + r}u + 4u * ty`;
     const part = PARTS[r];
@@ -113,7 +112,7 @@ ${
         `if (4u * tx + ${32 * j}u < ${headDim}u) { ` + HALVES.map((half) =>
           `y[at + 2u * tx + ${16 * j + half}u] = ${
             two(
-              [0, 1].map((n) => `y${p}${j}_${r ^ (2 * half + n)}.${part}`).join(", "),
+              [0, 1].map((n) => `y${p}${j}_${2 * half + n}.${part}`).join(", "),
             )
           };`
         ).join(" ") + " }")
@@ -121,7 +120,7 @@ ${
 ${
       pair
         ? `if (2u * tx + ${32 * quads}u < ${headDim}u) { y[at + tx + ${16 * quads}u] = ${
-          two([0, 1].map((n) => `y${p}z_${(r & 1) ^ n}.${part}`).join(", "))
+          two([0, 1].map((n) => `y${p}z_${n}.${part}`).join(", "))
         }; }`
         : ""
     } }`;
@@ -174,7 +173,7 @@ ${
 ${HALVES.map((p) => `var largest${p} = vec4<f32>(LOWEST); var sum${p} = vec4<f32>();`).join("\n")}
 ${eachSum((name) => `var y${name} = vec4<f32>();`)}
   for (var first = keys.x / ${HALF_KEYS}u * ${HALF_KEYS}u; first < keys.y; first += ${HALF_KEYS}u) {
-${eachScore((p, g, d) => `var s${p}${g}_${d} = vec4<f32>();`)}
+${eachScore((p, g, n) => `var s${p}${g}_${n} = vec4<f32>();`)}
     {
 ${range(rounds(ofQ)).map((i) => `var q${i} = vec4<f16>();`).join(" ")} ${
     range(rounds(ofK)).map((i) => `var k${i} = vec4<f16>();`).join(" ")
@@ -190,9 +189,9 @@ ${moves(ofK, (i) => `stage[${ofQ}u + i] = k${i};`)}
       if (number < ${depth}u) {
 ${readScores}
       }
-${eachScore((p, g, d) => `var h${p}${g}_${d} = vec4<f16>();`)}
+${eachScore((p, g, n) => `var h${p}${g}_${n} = vec4<f16>();`)}
 ${multiplyScores}
-${eachScore((p, g, d) => `s${p}${g}_${d} += vec4<f32>(h${p}${g}_${d});`)}
+${eachScore((p, g, n) => `s${p}${g}_${n} += vec4<f32>(h${p}${g}_${n});`)}
     }
     }
     let scales = (kv_head * params.k_stride + first) / 4u + tx;
@@ -205,29 +204,25 @@ ${
       }u], (number${g} >= vec4<u32>(keys.x)) & (number${g} < vec4<u32>(keys.y)));`
     ).join("\n")
   }
+${HALVES.map((p) => `let here${p} = vec4<u32>(first + 4u * tx) - start${p}; // wraps below the range, and is then too large`).join("\n")}
 ${
-    HALVES.map((p) =>
-      range(4).map((d) => `let here${p}_${d} = first + 4u * tx + vec4<u32>(0u, 1u, 2u, 3u).${TURNED[d]} - start${p};`).join(" ")
-    ).join("\n")
-  }
-${
-    eachScore((p, g, d) =>
-      `s${p}${g}_${d} = select(vec4<f32>(LOWEST), s${p}${g}_${d} * (factor${p} * ${turn(`of_key${g}`, d)}), here${p}_${d} + ${
-        32 * g
+    eachScore((p, g, n) =>
+      `s${p}${g}_${n} = select(vec4<f32>(LOWEST), s${p}${g}_${n} * (factor${p} * of_key${g}.${PARTS[n]}), here${p} + ${
+        32 * g + n
       }u < seen${p});`
     )
   }
 ${
     HALVES.map((p) =>
-      `${overKeys(p, "top", ofThread((g, d) => `s${p}${g}_${d}`), larger)}
+      `${overKeys(p, "top", ofThread((g, n) => `s${p}${g}_${n}`), larger)}
     top${p} = max(top${p}, largest${p});
     let fade${p} = exp2(largest${p} - top${p});
     largest${p} = top${p};
 ${
-        ofThread((g, d) => `s${p}${g}_${d} = select(vec4<f32>(), exp2(s${p}${g}_${d} - top${p}), here${p}_${d} + ${32 * g}u < seen${p});`)
+        ofThread((g, n) => `s${p}${g}_${n} = select(vec4<f32>(), exp2(s${p}${g}_${n} - top${p}), here${p} + ${32 * g + n}u < seen${p});`)
           .join("\n")
       }
-    sum${p} = fma(sum${p}, fade${p}, ${ofThread((g, d) => `s${p}${g}_${d}`).reduce((a, b) => `(${a} + ${b})`)});`
+    sum${p} = fma(sum${p}, fade${p}, ${ofThread((g, n) => `s${p}${g}_${n}`).reduce((a, b) => `(${a} + ${b})`)});`
     ).join("\n")
   }
 ${eachSum((name, p) => `y${name} *= fade${p};`)}
@@ -239,12 +234,8 @@ ${HALVES.map((g) => `let share${g} = of_value${g} / most;`).join(" ")}
 ${
     HALVES.map((g) =>
       range(4).map((n) =>
-        `{ let at = (4u * tx + ${32 * g + n}u) * ${rowQuads}u + (ty ^ ((tx & 3u) << 2u) ^ (tx >> 2u << 1u)); ` +
-        HALVES.map((p) =>
-          `weights[at ^ ${16 * p}u] = vec4<f16>(vec4<f32>(${
-            range(4).map((r) => `s${p}${g}_${r ^ n}.${PARTS[r]}`).join(", ")
-          }) * share${g}.${PARTS[n]});`
-        ).join(" ") + " }"
+        `{ let at = (4u * tx + ${32 * g + n}u) * ${rowQuads}u + (ty ^ ((tx & 3u) << 2u) ^ ((tx >> 2u) << 1u)); ` +
+        HALVES.map((p) => `weights[at ^ ${16 * p}u] = vec4<f16>(s${p}${g}_${n} * share${g}.${PARTS[n]});`).join(" ") + " }"
       ).join("\n")
     ).join("\n")
   }

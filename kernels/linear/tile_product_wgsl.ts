@@ -47,21 +47,6 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (n: number, line: (i: number) => string): string => range(n).map(line).join("\n");
 const part = (i: number): string => "xyzw"[i];
 
-/** A sum of a tile of f32: row `i` of an invocation, column `s` of its four numbered `g`. */
-const sum = (i: number, g: number, s: number): string => `c${i}_${g}.${part(s)}`;
-
-/** A vector's parts in other orders: part i of order d is part i ^ d. */
-const TURNED = ["xyzw", "yxwz", "zwxy", "wzyx"];
-/**
- * GPUs multiply two f16 at once where both factors are pairs, but one after the other where a factor is one number twice, as it is in a row of
- * activations times a vector of columns. So four rows are multiplied by four columns as they are and in three more orders: sum 4p + d of an
- * invocation holds, in part r, row 4p + r and column r ^ d.
- */
-const multiplyTurned = (i: number, g: number): string =>
-  `h${i}_${g} = fma(va${i >> 2}, vw${g}${i & 3 ? `.${TURNED[i & 3]}` : ""}, h${i}_${g});`;
-/** The same sum as {@linkcode sum} finds, there. */
-const turnedSum = (i: number, g: number, s: number): string => sum((i & ~3) | ((i & 3) ^ s), g, i & 3);
-
 /** A factor's way to workgroup memory, in blocks of four rows (columns of y) and four numbers of the summed dimension. */
 interface Factor {
   /** Name of the array, and of the registers. */
@@ -144,13 +129,20 @@ ${
           };`)
       }`);
   const declare = (factor: Factor) => lines(rounds(factor), (i) => lines(4, (r) => `var ${register(factor, i, r)} = ${factor.type}();`));
+  const accumulators = half ? "h" : "c";
   const sums = (line: (i: number, g: number) => string) => lines(8, (i) => lines(2, (g) => line(i, g)));
   const flush = half ? sums((i, g) => `c${i}_${g} += vec4<f32>(h${i}_${g}); h${i}_${g} = ${four}();`) : "";
   const multiply = lines(depth, (k) => {
     const read = ({ name, length }: Factor, lane: string, group: number) =>
       `tile_${name}[${k}][${group * length / 8}u + (${lane} ^ ${(k >> 2) & swizzle(name === "a" ? a : w)}u)]`;
     return `{ ${range(2).map((g) => `let va${g} = ${read(a, "ty", g)}; let vw${g} = ${read(w, "tx", g)};`).join(" ")}
-${sums((i, g) => half ? multiplyTurned(i, g) : `c${i}_${g} = fma(${four}(va${i >> 2}.${part(i & 3)}), vw${g}, c${i}_${g});`)} }
+${
+      lines(8, (i) =>
+        range(2).map((g) => {
+          const sum = `${accumulators}${i}_${g}`;
+          return `${sum} = fma(${four}(va${i >> 2}.${part(i & 3)}), vw${g}, ${sum});`;
+        }).join(" "))
+    } }
 ${(k + 1) % halfSum === 0 && k + 1 < depth ? flush : ""}`;
   });
   const scale = (row: string) => half ? ` * row_scales[min(${row}, params.rows - 1u)]` : "";
@@ -204,8 +196,7 @@ ${
         const row = `first_row + ${rows / 2 * (i >> 2)}u + 4u * ty + ${i & 3}u`;
         return lines(
           4,
-          (s) =>
-            `${finish}${row}, first_column + ${columns / 2 * g}u + 4u * tx + ${s}u, ${(half ? turnedSum : sum)(i, g, s)}${scale(row)});`,
+          (s) => `${finish}${row}, first_column + ${columns / 2 * g}u + 4u * tx + ${s}u, c${i}_${g}.${part(s)}${scale(row)});`,
         );
       })
     }
