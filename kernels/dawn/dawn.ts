@@ -21,8 +21,11 @@ interface DawnModule {
   create(options: string[]): GPU;
 }
 
-/** Experimental features (subgroup matrices among them), and 16-bit floats on NVIDIA's Vulkan, which Dawn leaves out otherwise. */
-const TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
+/**
+ * Experimental features (subgroup matrices among them); 16-bit floats on NVIDIA's Vulkan, which Dawn leaves out otherwise; and no checks of places
+ * in buffers: they are for programs that a browser does not trust, our kernels keep to their buffers, and matrices are multiplied a fifth faster.
+ */
+const TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "disable_robustness"];
 
 /** Time stamps in steps of 0.1 ms, against fingerprinting in a browser. */
 const TOGGLES_OFF = ["timestamp_quantization"];

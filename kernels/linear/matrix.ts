@@ -42,6 +42,17 @@ export interface CreateMatrixOptions {
   maxBlockBytes?: number;
 }
 
+/** Numbers of a row that the kernels with tiles read at once. */
+const DEEPEST_TILE = 64;
+
+/**
+ * Rows of memory for so many rows of weights: kernels read whole fours of rows, and whole tiles of a row, and multiply by zeros what is not of the
+ * matrix. It has to be finite, and a part of the buffer where the implementation checks no places.
+ */
+function roomFor(rows: number, width: number): number {
+  return Math.ceil(rows / 4) * 4 + (width % DEEPEST_TILE ? 4 : 0);
+}
+
 /**
  * Memory for a matrix.
  *
@@ -59,10 +70,10 @@ export function createMatrix(gpu: Gpu, shape: readonly [number, number], options
   }
   const blocks: MatrixBlock[] = [];
   const made: Tensor[] = [];
-  const tensorOf = (shape: readonly number[], options: { dtype: DType; label: string }) => {
-    const tensor = gpu.tensor(shape, options);
+  const tensorOf = ([rows, width]: readonly [number, number], options: { dtype: DType; label: string }) => {
+    const tensor = gpu.tensor([roomFor(rows, width), width], options);
     made.push(tensor);
-    return tensor;
+    return tensor.view([rows, width]);
   };
   try {
     for (let start = 0; start < rows; start += perBlock) {
