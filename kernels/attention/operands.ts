@@ -22,6 +22,8 @@ export interface AttentionMatrices {
   lanes: number;
   /** Subgroups of a workgroup. */
   subgroups: number;
+  /** Keys of a tile, 32 or 64; 64 when left out. */
+  keys?: number;
   /** How matrices are computed with. */
   primitives: MatrixPrimitives;
 }

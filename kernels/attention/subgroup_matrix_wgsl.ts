@@ -5,13 +5,15 @@
  * 2. weights = 2^(score - largest), in f16. Sums of matrices cannot be scaled row by row where they are, so `largest` is raised, and the sums
  *    with it by way of workgroup memory, only when a score is more than 2^RISE times beyond it: weights stay below 2^RISE
  * 3. sums (16, headDim) += weights · v
+ *
+ * The numbers of the next keys or values are on their way to registers, all at once, while these are multiplied.
  */
 import type { MatrixPrimitives, MatrixProduct, SumsArray, SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { OPERANDS_WGSL, range, repeat } from "./text.ts";
 
 /** Keys of a tile. */
-const KEYS = 64;
+export const TILE_KEYS = 64;
 /** Rows of a subgroup. */
 const ROWS = 16;
 /** log2 of how far a score may lie beyond the largest one that counts. */
@@ -19,7 +21,7 @@ const RISE = 8;
 /** Vectors between rows against bank conflicts. */
 const PADDING = 2;
 /** Vectors of four from row to row of scores and of weights. */
-const STRIDE = KEYS / 4 + PADDING;
+const strideOf = (keys: number): number => keys / 4 + PADDING;
 const XYZW = "xyzw";
 
 /** Options of {@linkcode subgroupMatrixForward}. */
@@ -34,6 +36,8 @@ export interface SubgroupMatrixForwardOptions {
   lanes: number;
   /** Subgroups of a workgroup. */
   subgroups: number;
+  /** Keys of a tile; {@linkcode TILE_KEYS} when left out. */
+  keys?: number;
   /** How matrices are computed with. */
   primitives: MatrixPrimitives;
 }
@@ -51,14 +55,17 @@ export function rowsOfWorkgroup(subgroups: number): number {
 const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) * 4;
 
 /** Workgroup memory in bytes. */
-export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
+export function subgroupMatrixBytes(
+  { headDim, subgroups, keys = TILE_KEYS }: { headDim: number; subgroups: number; keys?: number },
+): number {
   const rows = rowsOfWorkgroup(subgroups);
-  return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 32;
+  return Math.max(rows, keys) * (paddedQuads(headDim) + PADDING) * 8 + rows * strideOf(keys) * (8 + 16) + rows * 5 * 4 + 32;
 }
 
 /** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: tiles of rows, heads. */
 export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): string {
-  const { headDim, shape, lanes, subgroups, primitives } = options;
+  const { headDim, shape, lanes, subgroups, keys: tileKeys = TILE_KEYS, primitives } = options;
+  const scoreStride = strideOf(tileKeys);
   const threads = lanes * subgroups;
   const rows = rowsOfWorkgroup(subgroups);
   const vectors = headDim / 4;
@@ -72,56 +79,63 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
     name: "qk",
     left: { ...tile, depthInRows: true },
     right: { ...tile, depthInRows: true },
-    held: Math.max(rows, KEYS) * stride,
+    held: Math.max(rows, tileKeys) * stride,
   };
   const pv: MatrixProduct = {
     name: "pv",
-    left: { tile: "weights", depthInRows: true, stride: STRIDE },
+    left: { tile: "weights", depthInRows: true, stride: scoreStride },
     right: { ...tile, depthInRows: false },
   };
   const scores: SumsArray = { name: "scores", width: 4 };
   const inScores = (d: number, column: number): SumsPlace => ({
     shape,
     array: scores,
-    at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${column / 4}u`,
-    stride: STRIDE,
+    at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${scoreStride}u + ${column / 4}u`,
+    stride: scoreStride,
   });
   const of = (count: number, text: (i: number) => string) => repeat(count, text);
-  const stage = (
-    binding: string,
-    place: string,
-    { count, safe, zero, factor }: { count: number; safe: string; zero: string; factor?: string },
-  ) =>
-    `for (var i = thread; i < ${count * quads}u; i += ${threads}u) {
-      let of_row = i / ${quads}u;
-      let quad = i % ${quads}u;
-      var value = vec4<f32>(0.0);
-      if (quad < ${vectors}u${zero}) { value = ${binding}[${place.replace("ROW", safe)} + quad]${factor ?? ""}; }
-      tile[of_row * ${stride}u + quad] = vec4<f16>(clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
-    }`;
+  // Rows of keys or values: from memory to registers, and from there, in f16, to workgroup memory.
+  const moves = (count: number, text: (i: number) => string) =>
+    repeat(Math.ceil(count * quads / threads), (i) => {
+      const guard = (i + 1) * threads > count * quads ? `if (at < ${count * quads}u) ` : "";
+      return `{ let at = thread + ${i * threads}u; let of_row = at / ${quads}u; let quad = at % ${quads}u; ${guard}{ ${text(i)} } }`;
+    });
+  const clamped = (value: string) => `vec4<f16>(clamp(${value}, vec4<f32>(-65504.0), vec4<f32>(65504.0)))`;
+  const inHead = quads > vectors ? `quad < ${vectors}u && ` : "";
+  const read = (name: string, start: string, place: string) =>
+    moves(tileKeys, (i) =>
+      `${name}${i} = vec4<f32>(0.0);
+      if (${inHead}${start} + of_row < keys.y) { ${name}${i} = ${name}[${place.replace("ROW", `${start} + of_row`)} + quad]; }`);
+  const readKeys = (start: string) => read("k", start, `k_place(ROW) + kv_head * ${vectors}u`);
+  const readValues = read("v", "first", `v_place(ROW) + kv_head * ${vectors}u`);
+  const put = (name: string) => moves(tileKeys, (i) => `tile[of_row * ${stride}u + quad] = ${clamped(`${name}${i}`)};`);
+  const registers = (name: string) =>
+    range(Math.ceil(tileKeys * quads / threads)).map((i) => `var ${name}${i} = vec4<f32>(0.0);`).join(" ");
   // A lane has some of the keys of its rows, every perRow-th four of them.
   const perRow = Math.max(1, lanes / ROWS);
   const rowsOfLane = ROWS * perRow / lanes;
   const overLanes = (value: string, fold: (a: string, b: string) => string) =>
     range(Math.log2(perRow)).map((bit) => `${value} = ${fold(value, `subgroupShuffleXor(${value}, ${2 ** bit}u)`)};`).join(" ");
   const ofLane = (text: (n: number) => string) => of(rowsOfLane, text);
-  const eachFour = (text: string) => `for (var quad = part; quad < ${KEYS / 4}u; quad += ${perRow}u) { ${text} }`;
-  const inside = `vec4<u32>(first + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u) - starts[row] < vec4<u32>(seens[row])`;
-  const rowOf = (n: number) => `let row = ${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u;`;
+  const foursOfLane = range(tileKeys / 4 / perRow);
+  const eachFour = (text: (f: number) => string) => foursOfLane.map((f) => `{ let quad = part + ${f * perRow}u; ${text(f)} }`).join("\n");
+  const inside = (n: number) => `vec4<u32>(first + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u) - start${n} < vec4<u32>(seen${n})`;
+  const ofRow = (n: number) => `${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u`;
+  const rowOf = (n: number) => `let row = ${ofRow(n)};`;
   // The sums pass through `scores` 64 columns at a time.
-  const passes = Math.ceil(4 * quads / KEYS);
+  const passes = Math.ceil(4 * quads / tileKeys);
   const inPass = (pass: number, text: (d: number, j: number) => string) =>
-    of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / KEYS) === pass).map((j) => text(d, j)).join("\n"));
+    of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / tileKeys) === pass).map((j) => text(d, j)).join("\n"));
   return `enable f16; ${primitives.directives}
 ${OPERANDS_WGSL}
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // (rows, heads · headDim)
 ${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 const RISE: f32 = ${RISE}.0;
 var<workgroup> tile: array<vec4<f16>, ${
-    Math.max(rows, KEYS) * stride
+    Math.max(rows, tileKeys) * stride
   }>; // queries; then keys and values of a tile in turn: [row][number / 4]
-var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]
-var<workgroup> scores: array<vec4<f32>, ${rows * STRIDE}>; // [row][key / 4]
+var<workgroup> weights: array<vec4<f16>, ${rows * scoreStride}>; // [row][key / 4]
+var<workgroup> scores: array<vec4<f32>, ${rows * scoreStride}>; // [row][key / 4]
 var<workgroup> starts: array<u32, ${rows}>; // first key of a row, and how many
 var<workgroup> seens: array<u32, ${rows}>;
 var<workgroup> largest: array<f32, ${rows}>; // what a row's weights are relative to
@@ -159,13 +173,13 @@ fn main(
       atomicMax(&to_end, end);
     }
   }
-  ${
-    stage("q", `q_place(ROW) + head * ${vectors}u`, {
-      count: rows,
-      safe: "min(first_row + of_row, params.rows - 1u)",
-      zero: "",
-      factor: " * (params.scale * LOG2E)",
-    })
+${
+    moves(rows, () =>
+      `var value = vec4<f32>(0.0);
+      if (quad < ${vectors}u) {
+        value = q[q_place(min(first_row + of_row, params.rows - 1u)) + head * ${vectors}u + quad] * (params.scale * LOG2E);
+      }
+      tile[of_row * ${stride}u + quad] = ${clamped("value")};`)
   }
   workgroupBarrier();
   if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }
@@ -180,13 +194,18 @@ ${
         })))
   }
 ${of(down, (d) => of(across, (j) => primitives.sums(`y${d}_${j}`, shape)))}
-  for (var first = keys.x; first < keys.y; first += ${KEYS}u) {
+${ofLane((n) => `let start${n} = starts[${ofRow(n)}]; let seen${n} = seens[${ofRow(n)}];`)}
+${registers("k")}
+${readKeys("keys.x")}
+  for (var first = keys.x; first < keys.y; first += ${tileKeys}u) {
+${registers("v")}
     workgroupBarrier();
-    ${stage("k", `k_place(ROW) + kv_head * ${vectors}u`, { count: KEYS, safe: "min(first + of_row, keys.y - 1u)", zero: "" })}
+${put("k")}
+${readValues}
     if (thread == 0u) { atomicStore(&higher, 0u); }
     workgroupBarrier();
 ${
-    of(KEYS / shape.columns, (j) =>
+    of(tileKeys / shape.columns, (j) =>
       `    {
 ${of(down, (d) => primitives.sums(`s${d}`, shape))}
 ${
@@ -199,19 +218,23 @@ ${of(down, (d) => primitives.store(`s${d}`, inScores(d, j * shape.columns)))}
     }`)
   }
     workgroupBarrier();
-    ${stage("v", `v_place(ROW) + kv_head * ${vectors}u`, { count: KEYS, safe: "first + of_row", zero: " && first + of_row < keys.y" })}
+${put("v")}
+    if (first + ${tileKeys}u < keys.y) {
+${readKeys(`first + ${tileKeys}u`)}
+    }
 ${
     ofLane((n) =>
       `    var top${n} = LOWEST;
+${foursOfLane.map((f) => `var s${n}_${f} = vec4<f32>();`).join(" ")}
     { ${rowOf(n)}
 ${
-        eachFour(
-          `let v = select(vec4<f32>(LOWEST), scores[row * ${STRIDE}u + quad], ${inside}); ` +
-            `top${n} = max(top${n}, max(max(v.x, v.y), max(v.z, v.w)));`,
+        eachFour((f) =>
+          `s${n}_${f} = select(vec4<f32>(LOWEST), scores[row * ${scoreStride}u + quad], ${inside(n)}); ` +
+          `top${n} = max(top${n}, max(max(s${n}_${f}.x, s${n}_${f}.y), max(s${n}_${f}.z, s${n}_${f}.w)));`
         )
       }
     ${overLanes(`top${n}`, (a, b) => `max(${a}, ${b})`)} }
-    let before${n} = largest[${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u];
+    let before${n} = largest[${ofRow(n)}];
     if (top${n} > before${n} + RISE) { atomicOr(&higher, 1u); }`
     )
   }
@@ -224,9 +247,9 @@ ${
     let now = select(before${n}, max(before${n}, top${n}), raise);
     var sum = 0.0;
 ${
-        eachFour(
-          `let p = select(vec4<f32>(0.0), exp2(scores[row * ${STRIDE}u + quad] - now), ${inside}); ` +
-            `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${STRIDE}u + quad] = vec4<f16>(p);`,
+        eachFour((f) =>
+          `let p = select(vec4<f32>(0.0), exp2(s${n}_${f} - now), ${inside(n)}); ` +
+          `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${scoreStride}u + quad] = vec4<f16>(p);`
         )
       }
     ${overLanes("sum", (a, b) => `${a} + ${b}`)}
@@ -238,26 +261,26 @@ ${
     if (raise) {
 ${
     of(passes, (pass) =>
-      `${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+      `${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % tileKeys)))}
       workgroupBarrier();
-      for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
-        let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
-        scores[row * ${STRIDE}u + i % ${KEYS / 4}u] *= fades[row];
+      for (var i = lane; i < ${ROWS * tileKeys / 4}u; i += ${lanes}u) {
+        let row = ${ROWS}u * subgroup + i / ${tileKeys / 4}u;
+        scores[row * ${scoreStride}u + i % ${tileKeys / 4}u] *= fades[row];
       }
       workgroupBarrier();
-${inPass(pass, (d, j) => primitives.restore(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+${inPass(pass, (d, j) => primitives.restore(`y${d}_${j}`, inScores(d, j * shape.columns % tileKeys)))}
       workgroupBarrier();`)
   }
     }
 ${
-    of(KEYS / shape.depth, (k) =>
+    of(tileKeys / shape.depth, (k) =>
       `    {
 ${
         of(down, (d) =>
           primitives.load("left", `p${d}`, {
             shape,
             product: pv,
-            at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${k * shape.depth / 4}u`,
+            at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${scoreStride}u + ${k * shape.depth / 4}u`,
           }))
       }
 ${
@@ -272,13 +295,13 @@ ${
 ${
     of(passes, (pass) =>
       `  workgroupBarrier();
-${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % tileKeys)))}
   workgroupBarrier();
-  for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
-    let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
-    let quad = ${pass * KEYS / 4}u + i % ${KEYS / 4}u;
+  for (var i = lane; i < ${ROWS * tileKeys / 4}u; i += ${lanes}u) {
+    let row = ${ROWS}u * subgroup + i / ${tileKeys / 4}u;
+    let quad = ${pass * tileKeys / 4}u + i % ${tileKeys / 4}u;
     if (quad < ${vectors}u && first_row + row < params.rows) {
-      let value = scores[row * ${STRIDE}u + i % ${KEYS / 4}u] * select(0.0, 1.0 / sums[row], sums[row] > 0.0);
+      let value = scores[row * ${scoreStride}u + i % ${tileKeys / 4}u] * select(0.0, 1.0 / sums[row], sums[row] > 0.0);
       let at = 4u * (((first_row + row) * params.heads + head) * ${vectors}u + quad);
 ${range(4).map((s) => `y[at + ${s}u] = value.${XYZW[s]};`).join(" ")}
     }

@@ -24,7 +24,7 @@ const CASES: Record<string, Case> = {
   "packed sequences and padding": { ranges: PACKED, keys: 77, heads: 6, kvHeads: 2, headDim: 20 },
   "a cache": { ranges: CACHE, keys: 301, heads: 3, kvHeads: 1, headDim: 20 },
   "one key": { ranges: new Uint32Array([0, 1]), keys: 1, heads: 2, kvHeads: 1, headDim: 20 },
-  "blocks": { ranges: fullRanges({ segments: [9, 64] }), keys: 73, heads: 2, kvHeads: 2, headDim: 36 },
+  "blocks": { ranges: fullRanges({ segments: [9, 64] }), keys: 73, heads: 2, kvHeads: 2, headDim: 20 },
 };
 
 /** Emulated ones, and the adapter's own where it has them. */
