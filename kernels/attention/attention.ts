@@ -15,7 +15,8 @@ import {
 } from "./operands.ts";
 import { recordTiledHalf } from "./tiled_half.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
-import { rowsOfWorkgroup, subgroupMatrixBytes, subgroupMatrixForward } from "./subgroup_matrix_wgsl.ts";
+import { rowsOfWorkgroup, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
+import { subgroupMatrixForward } from "./subgroup_matrix_wgsl.ts";
 import { tiledForward } from "./tiled_forward_wgsl.ts";
 import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 

@@ -47,7 +47,7 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   Object.assign(params, { dq_stride: width / 4, ...places });
   const delta = plan.scratch([rows, heads], { label: "attention delta" });
   const variant = args.variant ?? (isSoftware(plan.gpu) ? "software" : "tiled");
-  if (variant === "decode" || variant === "subgroup_matrix") {
+  if (variant !== "software" && variant !== "tiled") {
     throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
   }
   if (rows === 0 || keys === 0) return { dq, dkv };

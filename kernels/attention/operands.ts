@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu.ts";
 import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.ts";
 import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
-import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_wgsl.ts";
+import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
 import { LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_wgsl.ts";
 import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
 
@@ -22,8 +22,6 @@ export interface AttentionMatrices {
   lanes: number;
   /** Subgroups of a workgroup. */
   subgroups: number;
-  /** Keys of a tile, 32 or 64; 64 when left out. */
-  keys?: number;
   /** How matrices are computed with. */
   primitives: MatrixPrimitives;
 }

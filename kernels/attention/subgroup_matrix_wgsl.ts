@@ -10,18 +10,11 @@
  */
 import type { MatrixPrimitives, MatrixProduct, SumsArray, SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
+import { KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE } from "./subgroup_matrix_tile.ts";
 import { OPERANDS_WGSL, range, repeat } from "./text.ts";
 
-/** Keys of a tile. */
-export const TILE_KEYS = 64;
-/** Rows of a subgroup. */
-const ROWS = 16;
 /** log2 of how far a score may lie beyond the largest one that counts. */
 const RISE = 8;
-/** Vectors between rows against bank conflicts. */
-const PADDING = 2;
-/** Vectors of four from row to row of scores and of weights. */
-const strideOf = (keys: number): number => keys / 4 + PADDING;
 const XYZW = "xyzw";
 
 /** Options of {@linkcode subgroupMatrixForward}. */
@@ -36,36 +29,13 @@ export interface SubgroupMatrixForwardOptions {
   lanes: number;
   /** Subgroups of a workgroup. */
   subgroups: number;
-  /** Keys of a tile; {@linkcode TILE_KEYS} when left out. */
-  keys?: number;
   /** How matrices are computed with. */
   primitives: MatrixPrimitives;
 }
 
-/** Whether matrices fit into the kernel's tiles. */
-export function fitsAttention({ rows, columns, depth }: SubgroupMatrixShape): boolean {
-  return [rows, columns, depth].every((n) => n > 0 && ROWS % n === 0);
-}
-
-/** Query rows of a workgroup. */
-export function rowsOfWorkgroup(subgroups: number): number {
-  return ROWS * subgroups;
-}
-
-const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) * 4;
-
-/** Workgroup memory in bytes. */
-export function subgroupMatrixBytes(
-  { headDim, subgroups, keys = TILE_KEYS }: { headDim: number; subgroups: number; keys?: number },
-): number {
-  const rows = rowsOfWorkgroup(subgroups);
-  return Math.max(rows, keys) * (paddedQuads(headDim) + PADDING) * 8 + rows * strideOf(keys) * (8 + 16) + rows * 5 * 4 + 32;
-}
-
 /** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: tiles of rows, heads. */
 export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): string {
-  const { headDim, shape, lanes, subgroups, keys: tileKeys = TILE_KEYS, primitives } = options;
-  const scoreStride = strideOf(tileKeys);
+  const { headDim, shape, lanes, subgroups, primitives } = options;
   const threads = lanes * subgroups;
   const rows = rowsOfWorkgroup(subgroups);
   const vectors = headDim / 4;
@@ -79,19 +49,19 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
     name: "qk",
     left: { ...tile, depthInRows: true },
     right: { ...tile, depthInRows: true },
-    held: Math.max(rows, tileKeys) * stride,
+    held: Math.max(rows, KEYS) * stride,
   };
   const pv: MatrixProduct = {
     name: "pv",
-    left: { tile: "weights", depthInRows: true, stride: scoreStride },
+    left: { tile: "weights", depthInRows: true, stride: STRIDE },
     right: { ...tile, depthInRows: false },
   };
   const scores: SumsArray = { name: "scores", width: 4 };
   const inScores = (d: number, column: number): SumsPlace => ({
     shape,
     array: scores,
-    at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${scoreStride}u + ${column / 4}u`,
-    stride: scoreStride,
+    at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${column / 4}u`,
+    stride: STRIDE,
   });
   const of = (count: number, text: (i: number) => string) => repeat(count, text);
   // Rows of keys or values: from memory to registers, and from there, in f16, to workgroup memory.
@@ -103,39 +73,38 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const clamped = (value: string) => `vec4<f16>(clamp(${value}, vec4<f32>(-65504.0), vec4<f32>(65504.0)))`;
   const inHead = quads > vectors ? `quad < ${vectors}u && ` : "";
   const read = (name: string, start: string, place: string) =>
-    moves(tileKeys, (i) =>
+    moves(KEYS, (i) =>
       `${name}${i} = vec4<f32>(0.0);
       if (${inHead}${start} + of_row < keys.y) { ${name}${i} = ${name}[${place.replace("ROW", `${start} + of_row`)} + quad]; }`);
   const readKeys = (start: string) => read("k", start, `k_place(ROW) + kv_head * ${vectors}u`);
   const readValues = read("v", "first", `v_place(ROW) + kv_head * ${vectors}u`);
-  const put = (name: string) => moves(tileKeys, (i) => `tile[of_row * ${stride}u + quad] = ${clamped(`${name}${i}`)};`);
-  const registers = (name: string) =>
-    range(Math.ceil(tileKeys * quads / threads)).map((i) => `var ${name}${i} = vec4<f32>(0.0);`).join(" ");
+  const put = (name: string) => moves(KEYS, (i) => `tile[of_row * ${stride}u + quad] = ${clamped(`${name}${i}`)};`);
+  const registers = (name: string) => range(Math.ceil(KEYS * quads / threads)).map((i) => `var ${name}${i} = vec4<f32>(0.0);`).join(" ");
   // A lane has some of the keys of its rows, every perRow-th four of them.
   const perRow = Math.max(1, lanes / ROWS);
   const rowsOfLane = ROWS * perRow / lanes;
   const overLanes = (value: string, fold: (a: string, b: string) => string) =>
     range(Math.log2(perRow)).map((bit) => `${value} = ${fold(value, `subgroupShuffleXor(${value}, ${2 ** bit}u)`)};`).join(" ");
   const ofLane = (text: (n: number) => string) => of(rowsOfLane, text);
-  const foursOfLane = range(tileKeys / 4 / perRow);
+  const foursOfLane = range(KEYS / 4 / perRow);
   const eachFour = (text: (f: number) => string) => foursOfLane.map((f) => `{ let quad = part + ${f * perRow}u; ${text(f)} }`).join("\n");
   const inside = (n: number) => `vec4<u32>(first + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u) - start${n} < vec4<u32>(seen${n})`;
   const ofRow = (n: number) => `${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u`;
   const rowOf = (n: number) => `let row = ${ofRow(n)};`;
   // The sums pass through `scores` 64 columns at a time.
-  const passes = Math.ceil(4 * quads / tileKeys);
+  const passes = Math.ceil(4 * quads / KEYS);
   const inPass = (pass: number, text: (d: number, j: number) => string) =>
-    of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / tileKeys) === pass).map((j) => text(d, j)).join("\n"));
+    of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / KEYS) === pass).map((j) => text(d, j)).join("\n"));
   return `enable f16; ${primitives.directives}
 ${OPERANDS_WGSL}
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // (rows, heads · headDim)
 ${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 const RISE: f32 = ${RISE}.0;
 var<workgroup> tile: array<vec4<f16>, ${
-    Math.max(rows, tileKeys) * stride
+    Math.max(rows, KEYS) * stride
   }>; // queries; then keys and values of a tile in turn: [row][number / 4]
-var<workgroup> weights: array<vec4<f16>, ${rows * scoreStride}>; // [row][key / 4]
-var<workgroup> scores: array<vec4<f32>, ${rows * scoreStride}>; // [row][key / 4]
+var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]
+var<workgroup> scores: array<vec4<f32>, ${rows * STRIDE}>; // [row][key / 4]
 var<workgroup> starts: array<u32, ${rows}>; // first key of a row, and how many
 var<workgroup> seens: array<u32, ${rows}>;
 var<workgroup> largest: array<f32, ${rows}>; // what a row's weights are relative to
@@ -197,7 +166,7 @@ ${of(down, (d) => of(across, (j) => primitives.sums(`y${d}_${j}`, shape)))}
 ${ofLane((n) => `let start${n} = starts[${ofRow(n)}]; let seen${n} = seens[${ofRow(n)}];`)}
 ${registers("k")}
 ${readKeys("keys.x")}
-  for (var first = keys.x; first < keys.y; first += ${tileKeys}u) {
+  for (var first = keys.x; first < keys.y; first += ${KEYS}u) {
 ${registers("v")}
     workgroupBarrier();
 ${put("k")}
@@ -205,7 +174,7 @@ ${readValues}
     if (thread == 0u) { atomicStore(&higher, 0u); }
     workgroupBarrier();
 ${
-    of(tileKeys / shape.columns, (j) =>
+    of(KEYS / shape.columns, (j) =>
       `    {
 ${of(down, (d) => primitives.sums(`s${d}`, shape))}
 ${
@@ -219,8 +188,8 @@ ${of(down, (d) => primitives.store(`s${d}`, inScores(d, j * shape.columns)))}
   }
     workgroupBarrier();
 ${put("v")}
-    if (first + ${tileKeys}u < keys.y) {
-${readKeys(`first + ${tileKeys}u`)}
+    if (first + ${KEYS}u < keys.y) {
+${readKeys(`first + ${KEYS}u`)}
     }
 ${
     ofLane((n) =>
@@ -229,7 +198,7 @@ ${foursOfLane.map((f) => `var s${n}_${f} = vec4<f32>();`).join(" ")}
     { ${rowOf(n)}
 ${
         eachFour((f) =>
-          `s${n}_${f} = select(vec4<f32>(LOWEST), scores[row * ${scoreStride}u + quad], ${inside(n)}); ` +
+          `s${n}_${f} = select(vec4<f32>(LOWEST), scores[row * ${STRIDE}u + quad], ${inside(n)}); ` +
           `top${n} = max(top${n}, max(max(s${n}_${f}.x, s${n}_${f}.y), max(s${n}_${f}.z, s${n}_${f}.w)));`
         )
       }
@@ -249,7 +218,7 @@ ${
 ${
         eachFour((f) =>
           `let p = select(vec4<f32>(0.0), exp2(s${n}_${f} - now), ${inside(n)}); ` +
-          `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${scoreStride}u + quad] = vec4<f16>(p);`
+          `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${STRIDE}u + quad] = vec4<f16>(p);`
         )
       }
     ${overLanes("sum", (a, b) => `${a} + ${b}`)}
@@ -261,26 +230,26 @@ ${
     if (raise) {
 ${
     of(passes, (pass) =>
-      `${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % tileKeys)))}
+      `${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
       workgroupBarrier();
-      for (var i = lane; i < ${ROWS * tileKeys / 4}u; i += ${lanes}u) {
-        let row = ${ROWS}u * subgroup + i / ${tileKeys / 4}u;
-        scores[row * ${scoreStride}u + i % ${tileKeys / 4}u] *= fades[row];
+      for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
+        let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
+        scores[row * ${STRIDE}u + i % ${KEYS / 4}u] *= fades[row];
       }
       workgroupBarrier();
-${inPass(pass, (d, j) => primitives.restore(`y${d}_${j}`, inScores(d, j * shape.columns % tileKeys)))}
+${inPass(pass, (d, j) => primitives.restore(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
       workgroupBarrier();`)
   }
     }
 ${
-    of(tileKeys / shape.depth, (k) =>
+    of(KEYS / shape.depth, (k) =>
       `    {
 ${
         of(down, (d) =>
           primitives.load("left", `p${d}`, {
             shape,
             product: pv,
-            at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${scoreStride}u + ${k * shape.depth / 4}u`,
+            at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${k * shape.depth / 4}u`,
           }))
       }
 ${
@@ -295,13 +264,13 @@ ${
 ${
     of(passes, (pass) =>
       `  workgroupBarrier();
-${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % tileKeys)))}
+${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
   workgroupBarrier();
-  for (var i = lane; i < ${ROWS * tileKeys / 4}u; i += ${lanes}u) {
-    let row = ${ROWS}u * subgroup + i / ${tileKeys / 4}u;
-    let quad = ${pass * tileKeys / 4}u + i % ${tileKeys / 4}u;
+  for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
+    let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
+    let quad = ${pass * KEYS / 4}u + i % ${KEYS / 4}u;
     if (quad < ${vectors}u && first_row + row < params.rows) {
-      let value = scores[row * ${scoreStride}u + i % ${tileKeys / 4}u] * select(0.0, 1.0 / sums[row], sums[row] > 0.0);
+      let value = scores[row * ${STRIDE}u + i % ${KEYS / 4}u] * select(0.0, 1.0 / sums[row], sums[row] > 0.0);
       let at = 4u * (((first_row + row) * params.heads + head) * ${vectors}u + quad);
 ${range(4).map((s) => `y[at + ${s}u] = value.${XYZW[s]};`).join(" ")}
     }

@@ -1,0 +1,30 @@
+/** Sizes of attention on subgroup matrices: see `subgroup_matrix_wgsl.ts`. */
+import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
+
+/** Keys of a tile. */
+export const KEYS = 64;
+/** Rows of a subgroup. */
+export const ROWS = 16;
+/** Vectors between rows against bank conflicts. */
+export const PADDING = 2;
+/** Vectors of four from row to row of scores and of weights. */
+export const STRIDE = KEYS / 4 + PADDING;
+
+/** Whether matrices fit into the kernel's tiles. */
+export function fitsAttention({ rows, columns, depth }: SubgroupMatrixShape): boolean {
+  return [rows, columns, depth].every((n) => n > 0 && ROWS % n === 0);
+}
+
+/** Query rows of a workgroup. */
+export function rowsOfWorkgroup(subgroups: number): number {
+  return ROWS * subgroups;
+}
+
+/** Vectors of a row of a head, filled up to whole matrices. */
+export const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) * 4;
+
+/** Workgroup memory in bytes. */
+export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
+  const rows = rowsOfWorkgroup(subgroups);
+  return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 32;
+}
