@@ -26,7 +26,7 @@ export function paddedHead(headDim: number): number {
 }
 
 /** An invocation takes four rows of a head when `across`, else one. A row is read twice: for its largest number, and for all. */
-function wgsl(headDim: number, { across }: { across: boolean }): string {
+export function halfHeadsWgsl(headDim: number, { across }: { across: boolean }): string {
   const [vectors, padded] = [headDim / 4, paddedHead(headDim)];
   const together = across ? FOUR : 1;
   const each = (text: (r: number) => string) => range(together).map(text).join("\n  ");
@@ -99,7 +99,7 @@ export function halfHeads(plan: Plan, args: HalfHeadsArgs): HalfHeads {
   const rows = Math.ceil(args.rows / tile) * tile;
   const half = plan.scratch([heads, rows, paddedHead(headDim)], { dtype: "f16", label: "heads in f16" });
   const scales = plan.scratch([heads, rows], { label: "scales of heads" });
-  plan.dispatch({ label: `attention f16 heads ${headDim}${across ? " across" : ""}`, code: wgsl(headDim, { across }) }, {
+  plan.dispatch({ label: `attention f16 heads ${headDim}${across ? " across" : ""}`, code: halfHeadsWgsl(headDim, { across }) }, {
     tensors: { x, half, scales },
     params: { rows: args.rows, filled: rows, heads, offset, stride },
     workgroups: grid1d(heads * rows / (across ? FOUR : 1), WORKGROUP),

@@ -1,9 +1,11 @@
 /**
- * The texts that compute with subgroup matrices as Dawn reads them, on its null backend, which offers the feature everywhere and runs nothing. Only
+ * The texts that compute with subgroup matrices or in f16 as Dawn reads them, on its null backend, which offers the feature everywhere and runs nothing. Only
  * for who installed Dawn: a part of `deno task test:dawn`.
  */
 import { assert, assertEquals } from "@std/assert";
 import { subgroupMatrixForward } from "../../kernels/attention/subgroup_matrix_wgsl.ts";
+import { halfHeadsWgsl } from "../../kernels/attention/half_heads.ts";
+import { tiledHalfForward } from "../../kernels/attention/tiled_half_wgsl.ts";
 import { openDawn } from "../../kernels/dawn/dawn.ts";
 import { requestGpu } from "../../kernels/gpu.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
@@ -39,6 +41,10 @@ Deno.test({
         const code = subgroupMatrixForward({ headDim, lse: true, shape, lanes: 32, subgroups: 4, primitives: SUBGROUP_MATRICES });
         texts.push([`attention ${headDim} ${JSON.stringify(shape)}`, `enable subgroups; diagnostic(off, subgroup_uniformity); ${code}`]);
       }
+    }
+    for (const headDim of [20, 80, 96]) {
+      texts.push([`attention f16 ${headDim}`, `enable subgroups; diagnostic(off, subgroup_uniformity); ${tiledHalfForward(headDim)}`]);
+      for (const across of [true, false]) texts.push([`attention f16 heads ${headDim}`, halfHeadsWgsl(headDim, { across })]);
     }
     for (const [label, code] of texts) {
       const { messages } = await gpu.device.createShaderModule({ label, code }).getCompilationInfo();
