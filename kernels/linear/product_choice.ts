@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu.ts";
 import type { Form } from "./product_wgsl.ts";
 import { matrixTile, matrixTiles, takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
-import type { Tile } from "./subgroup_matrix_wgsl.ts";
+import type { MatrixTile } from "./subgroup_matrix_wgsl.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductTile } from "./tile_product_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
@@ -17,7 +17,7 @@ export interface ProductKernel {
   /** Tile of the variant `tiled`. */
   readonly tile?: ProductTile;
   /** Tile of the variant `subgroup_matrix`; chosen by the product's size when left out. */
-  readonly matrixTile?: Tile;
+  readonly matrixTile?: MatrixTile;
   /** Parts of the summed dimension of the variants with tiles, computed side by side and added; 1 when left out. */
   readonly splits?: number;
 }

@@ -8,7 +8,7 @@ import { takesHalf } from "./takes_half.ts";
 import type { ProductArgs } from "./product_args.ts";
 import { type Form, NO_EPILOGUE } from "./product_wgsl.ts";
 import { addParts } from "./part_sums.ts";
-import { subgroupMatrixBytes, subgroupMatrixWgsl, subgroupsOf, type Tile } from "./subgroup_matrix_wgsl.ts";
+import { type MatrixTile, subgroupMatrixBytes, subgroupMatrixWgsl, subgroupsOf } from "./subgroup_matrix_wgsl.ts";
 import { isQuantized, type WeightType } from "./weight_types.ts";
 
 /** Arguments of {@linkcode subgroupMatrixProduct}. */
@@ -16,7 +16,7 @@ export interface SubgroupMatrixProductArgs extends ProductArgs {
   /** The matrices to compute with; the adapter's when left out. */
   shape?: SubgroupMatrixShape;
   /** Tile of a workgroup; chosen by the product's size when left out. */
-  tile?: Tile;
+  tile?: MatrixTile;
   /** Parts of the summed dimension, computed side by side and added; chosen with the tile, and 1 where a tile is given. */
   splits?: number;
   /** Lanes of a subgroup; the adapter's when left out. */
@@ -32,11 +32,11 @@ const PEAK = 14;
 const LARGEST_HALF = 65504;
 
 /** For products of many tiles: the fewest reads for a multiplication. An H200 multiplies at 220 to 240 TFLOP/s with it. */
-const LARGE_TILE: Tile = { rows: 128, columns: 128, depth: 64, down: 4, across: 2 };
+const LARGE_TILE: MatrixTile = { rows: 128, columns: 128, depth: 64, down: 4, across: 2 };
 /** For others: 125 to 150 TFLOP/s there. */
-export const SMALL_TILE: Tile = { rows: 64, columns: 128, depth: 32, down: 2, across: 2 };
+export const SMALL_TILE: MatrixTile = { rows: 64, columns: 128, depth: 32, down: 2, across: 2 };
 /** Others that may be faster elsewhere. */
-export const TILES: readonly Tile[] = [LARGE_TILE, SMALL_TILE, { ...SMALL_TILE, columns: 64, depth: 64 }, {
+export const TILES: readonly MatrixTile[] = [LARGE_TILE, SMALL_TILE, { ...SMALL_TILE, columns: 64, depth: 64 }, {
   ...LARGE_TILE,
   depth: 32,
   down: 2,
@@ -52,7 +52,7 @@ export function takesSubgroupMatrices(gpu: Gpu, product: { dtype: WeightType; pr
 }
 
 /** The adapter's largest matrices that fit into a tile. */
-function shapeFor(gpu: Gpu, tile: Tile): SubgroupMatrixShape | undefined {
+function shapeFor(gpu: Gpu, tile: MatrixTile): SubgroupMatrixShape | undefined {
   const { down, across } = subgroupsOf(tile);
   return largestMatrices(
     gpu.subgroupMatrices.filter(({ rows, columns, depth }) =>
@@ -62,7 +62,7 @@ function shapeFor(gpu: Gpu, tile: Tile): SubgroupMatrixShape | undefined {
 }
 
 /** The tiles that the adapter has the matrices, the workgroup memory and the invocations for. */
-export function matrixTiles(gpu: Gpu, form: Form): Tile[] {
+export function matrixTiles(gpu: Gpu, form: Form): MatrixTile[] {
   const { maxComputeWorkgroupStorageSize: bytes, maxComputeInvocationsPerWorkgroup: invocations } = gpu.device.limits;
   return TILES.filter((tile) => {
     const shape = shapeFor(gpu, tile);
@@ -76,8 +76,8 @@ export function matrixTile(
   gpu: Gpu,
   form: Form,
   { rows, columns, depth }: { rows: number; columns: number; depth: number },
-): { matrixTile: Tile; splits: number } {
-  const workgroups = (tile: Tile) => Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+): { matrixTile: MatrixTile; splits: number } {
+  const workgroups = (tile: MatrixTile) => Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
   if (workgroups(LARGE_TILE) >= BUSY.large && matrixTiles(gpu, form).includes(LARGE_TILE)) return { matrixTile: LARGE_TILE, splits: 1 };
   const splits = Math.min(8, Math.floor(BUSY.small / workgroups(SMALL_TILE)), Math.floor(depth / LEAST_DEPTH));
   return { matrixTile: SMALL_TILE, splits: Math.max(1, splits) };

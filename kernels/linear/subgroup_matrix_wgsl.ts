@@ -12,7 +12,7 @@ import { storageWgsl } from "./storage_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
 /** What a workgroup computes: rows, columns and depth of what it holds in its memory, multiples of the matrices' sizes, the depth of 8. */
-export interface Tile extends SubgroupMatrixShape {
+export interface MatrixTile extends SubgroupMatrixShape {
   /** Subgroups below each other, and side by side, among which rows and columns are divided; 2 when left out. */
   readonly down?: number;
   /** See `down`. */
@@ -30,7 +30,7 @@ export interface SubgroupMatrixWgslOptions {
   /** Lanes of a subgroup. */
   lanes: number;
   /** Tile of a workgroup. */
-  tile: Tile;
+  tile: MatrixTile;
   /** Whether weights may be beyond f16's range and are taken as its largest numbers then; true when left out. */
   bounded?: boolean;
   /** Whether rows of weights (float ones) have a multiple of eight numbers, to be read in eights. */
@@ -231,12 +231,12 @@ ${write}
 }
 
 /** How many subgroups a tile has. */
-export function subgroupsOf({ down = 2, across = 2 }: Tile): { down: number; across: number } {
+export function subgroupsOf({ down = 2, across = 2 }: MatrixTile): { down: number; across: number } {
   return { down, across };
 }
 
 /** Bytes of workgroup memory that the kernel takes. */
-export function subgroupMatrixBytes(form: Form, { tile, shape }: { tile: Tile; shape: SubgroupMatrixShape }): number {
+export function subgroupMatrixBytes(form: Form, { tile, shape }: { tile: MatrixTile; shape: SubgroupMatrixShape }): number {
   const { down, across } = subgroupsOf(tile);
   const [rows, quads] = form === "rows" ? [tile.columns, tile.depth / 4] : [tile.depth, tile.columns / 4];
   return 8 * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;

@@ -10,7 +10,7 @@ import {
   subgroupMatrixProduct,
   takesSubgroupMatrices,
 } from "../../kernels/linear/subgroup_matrix_product.ts";
-import { subgroupMatrixBytes, subgroupMatrixWgsl, type Tile } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import { type MatrixTile, subgroupMatrixBytes, subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -20,7 +20,7 @@ import { gpuTest, randomFloats, relativeError } from "./support.ts";
 import { randomMatrix } from "./weights_support.ts";
 
 const PLAIN: Epilogue = { bias: false, residual: false, accumulate: false };
-const SMALL: { shape: SubgroupMatrixShape; tile: Tile } = {
+const SMALL: { shape: SubgroupMatrixShape; tile: MatrixTile } = {
   shape: { rows: 8, columns: 8, depth: 8 },
   tile: { rows: 32, columns: 16, depth: 16 },
 };
@@ -45,7 +45,7 @@ interface Case {
   /** What the result holds before. */
   before?: Float32Array<ArrayBuffer>;
   shape?: SubgroupMatrixShape;
-  tile?: Tile;
+  tile?: MatrixTile;
   splits?: number;
   largest?: number;
 }
@@ -212,7 +212,7 @@ gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never
 gpuTest(
   "subgroup matrices: weights read in eights or fours, the summed dimension whole or in parts, odd sizes of all kinds",
   async (gpu) => {
-    const tile: Tile = { rows: 16, columns: 32, depth: 16, down: 2, across: 2 };
+    const tile: MatrixTile = { rows: 16, columns: 32, depth: 16, down: 2, across: 2 };
     for (const dtype of ["bf16", "f16", "int4"] as const) {
       for (const [rows, inputs, outputs] of [[19, 72, 44], [3, 140, 88]]) {
         const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype, seed: 2 });
