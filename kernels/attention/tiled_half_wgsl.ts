@@ -88,7 +88,7 @@ ${
   const multiplyValues = repeat(
     DEPTH,
     (n) =>
-      `{ let at = (key + ${n}u) * ${rowQuads}u + (ty ^ flip ^ ${(n >> 2) << 2}u); let a0 = weights[at]; let a1 = weights[at ^ 16u];\n` +
+      `{ let at = (here + ${n}u) * ${rowQuads}u + (ty ^ flip ^ ${(n >> 2) << 2}u); let a0 = weights[at]; let a1 = weights[at ^ 16u];\n` +
       range(quads).map((j) =>
         `let b${j} = stage[${n * vectors + 8 * j}u + tx]; ` +
         HALVES.map((p) => range(4).map((c) => `h${p}${j}_${c} = fma(a${p}, vec4<f16>(b${j}.${PARTS[c]}), h${p}${j}_${c});`).join(" ")).join(
@@ -194,6 +194,10 @@ ${multiplyScores}
 ${eachScore((p, g, n) => `s${p}${g}_${n} += vec4<f32>(h${p}${g}_${n});`)}
     }
     }
+    // The first values are on their way while weights are computed.
+${range(rounds(ofV)).map((i) => `var v${i} = vec4<f16>();`).join(" ")}
+    var key = 0u;
+${readValues}
     let scales = (kv_head * params.k_stride + first) / 4u + tx;
 ${
     HALVES.map((g) =>
@@ -239,23 +243,19 @@ ${
       ).join("\n")
     ).join("\n")
   }
-    {
-${range(rounds(ofV)).map((i) => `var v${i} = vec4<f16>();`).join(" ")}
-    var key = 0u;
-${readValues}
     while (key < ${HALF_KEYS}u) {
       workgroupBarrier();
 ${moves(ofV, (i) => `stage[i] = v${i};`)}
       workgroupBarrier();
-      let flip = (key / 16u % 2u) << 1u;
-${eachSum((name) => `var h${name} = vec4<f16>();`)}
-${multiplyValues}
+      let here = key;
+      let flip = (here / 16u % 2u) << 1u;
       key += ${DEPTH}u;
       if (key < ${HALF_KEYS}u) {
 ${readValues}
       }
+${eachSum((name) => `var h${name} = vec4<f16>();`)}
+${multiplyValues}
 ${eachSum((name) => `y${name} = fma(vec4<f32>(h${name}), vec4<f32>(most), y${name});`)}
-    }
     }
   }
 ${
