@@ -1,6 +1,6 @@
 /** One run at a time in a folder. */
 import { ensureDir } from "@std/fs";
-import { join } from "@std/path";
+import { dirname, join, resolve } from "@std/path";
 import { MaspError } from "./errors.ts";
 
 /**
@@ -31,10 +31,38 @@ async function openLock(dir: string, path: string): Promise<Deno.FsFile> {
     await ensureDir(dir);
     return await Deno.open(path, { write: true, create: true });
   } catch (cause) {
-    throw new MaspError(
-      `Cannot write into "${dir}": ${(cause as Error).message}; check the path and its permissions, or give another with --output-dir`,
-      { cause },
-    );
+    throw cannotWriteInto(dir, cause);
+  }
+}
+
+function cannotWriteInto(dir: string, cause: unknown): MaspError {
+  const reason = `Cannot write into "${dir}": ${(cause as Error).message}`;
+  return new MaspError(`${reason}; check the path and its permissions, or give another with --output-dir`, { cause });
+}
+
+/**
+ * Checks that files can be written into a folder, or, where it is missing, into the one it will be made in; nothing is left there. For finding out
+ * before a large model is loaded.
+ *
+ * @throws {MaspError} when they cannot
+ */
+export async function expectWritable(dir: string): Promise<void> {
+  let there = resolve(dir);
+  try {
+    while (!await isThere(there)) there = dirname(there);
+    await Deno.remove(await Deno.makeTempFile({ dir: there, prefix: ".masp-" }));
+  } catch (cause) {
+    throw cannotWriteInto(dir, cause);
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

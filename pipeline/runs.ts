@@ -13,7 +13,7 @@ import { FeatureStore } from "./encode.ts";
 import { requireWritable } from "./feature_cache.ts";
 import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
 import { writeEvaluation } from "./evaluation_folder.ts";
-import { lockFolder } from "./folder_lock.ts";
+import { expectWritable, lockFolder } from "./folder_lock.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
 import { type SkippedPicture, usablePictures } from "./pictures.ts";
 import { bytesText } from "./memory_advice.ts";
@@ -57,6 +57,7 @@ export async function runStage1(
 ): Promise<TrainingOutcome> {
   const prompts = await promptsOf(settings, settings.views);
   const { examples, skipped } = await picturesOf(settings, { split: "train", hooks: options });
+  await expectWritable(settings.outputDir);
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   const { views, viewTokens, offloadViews } = settings;
@@ -78,6 +79,7 @@ export async function runStage2(
   await requireTrained(settings, options);
   const prompts = await promptsOf(settings, ["emotion"]);
   const { examples, skipped } = await picturesOf(settings, { split: "train", labels: settings, hooks: options });
+  await expectWritable(settings.outputDir);
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();
@@ -130,6 +132,7 @@ export async function runEvaluation(gpu: Gpu, settings: EvalSettings, options: R
   await requireTrained(settings, options);
   const prompts = await promptsOf(settings, ["emotion", ...(details && !baseline && !plain ? settings.views : [])]);
   const { examples, skipped } = await picturesOf(settings, { split: "test", labels: settings, hooks: options });
+  await expectWritable(settings.outputDir);
   using model = await modelOf(gpu, settings, options);
   await using store = storeOf(model, settings, options);
   using stack = new DisposableStack();

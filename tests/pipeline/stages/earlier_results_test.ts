@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import type { Gpu } from "../../../kernels/gpu.ts";
 import { savedSteps } from "../../../pipeline/checkpoint/run_state.ts";
+import { expectWritable } from "../../../pipeline/folder_lock.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
 import { runEvaluation, type RunEvaluationOptions, type RunHooks, runStage1, runStage2 } from "../../../pipeline/runs.ts";
 import { runSettings } from "./run_settings.ts";
@@ -95,6 +96,21 @@ deviceTest("one training at a time writes into a folder; one that is stopped bef
   await assertRejects(() => stage1(gpu, flags, { signal: AbortSignal.abort() }), DOMException); // while it looks at the pictures
   assertEquals(namesIn(dir.path), before);
 });
+
+deviceTest(
+  "a folder that cannot be written into is found before the model is loaded, and nothing is left of the look at it",
+  async (gpu) => {
+    using dir = temporaryFolder();
+    await Deno.writeTextFile(dir.file("file"), "");
+    const onLoad = () => assert(false, "the model was loaded");
+    const output_dir = dir.file("file", "run");
+    await assertRejects(() => stage1(gpu, { output_dir }, { onLoad }), MaspError, `Cannot write into "${output_dir}"`);
+    const settings = await runSettings("eval", { output_dir, max_eval_samples: "1" });
+    await assertRejects(() => runEvaluation(gpu, settings, { baseline: true, onLoad }), MaspError, "Cannot write into");
+    await expectWritable(dir.file("missing", "run"));
+    assertEquals(namesIn(dir.path), ["file"]);
+  },
+);
 
 deviceTest("an evaluation that finds something else sets the earlier one aside, the same one replaces it", async (gpu) => {
   using dir = temporaryFolder();
