@@ -9,8 +9,10 @@ const FOUR = 4;
 const WORKGROUP = 64;
 /** The largest number of a row of a head gets between 2^PEAK and 2^(PEAK + 1). */
 const PEAK = 2;
+/** The largest power of two, as an exponent in a float: of queries and keys, and of values, whose powers become parts of weights that f32 holds. */
+const MOST = { across: 253, along: 127 + 60 };
 
-/** Heads in f16. Letters: R rows filled up with zeros to a multiple of `tile`, H heads, hd numbers of a head filled up to a multiple of 16. */
+/** Heads in f16; values lose digits where all of a row are below 2^-74. Letters: R rows filled up with zeros to a multiple of `tile`, H heads, hd numbers of a head filled up to a multiple of 16. */
 export interface HalfHeads {
   /** `across`: (H, hd, R) f16, four rows in a vector. Otherwise (H, R, hd). */
   readonly half: Tensor;
@@ -48,7 +50,7 @@ fn power(place: u32, row: u32) -> u32 {
   var peak = vec4<f32>();
   if (row < params.rows) { for (var quad = 0u; quad < ${vectors}u; quad++) { peak = max(peak, abs(x[place + quad])); } }
   let largest = max(max(peak.x, peak.y), max(peak.z, peak.w));
-  return u32(clamp(${254 + PEAK} - i32(bitcast<u32>(largest) >> 23u), 1, 253));
+  return u32(clamp(${254 + PEAK} - i32(bitcast<u32>(largest) >> 23u), 1, ${across ? MOST.across : MOST.along}));
 }
 fn scaled(place: u32, row: u32, quad: u32, scale: f32) -> vec4<f32> {
   var value = vec4<f32>();

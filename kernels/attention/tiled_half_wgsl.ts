@@ -5,6 +5,9 @@
  * A thread (ty, tx) of 16 × 8 holds rows 4ty … 4ty + 3 of each half of the rows, and keys 4tx … 4tx + 3 of each half of the keys, as vectors of rows;
  * of the sums it holds the same rows and every eighth four of columns, and a pair of the columns that are left. Sums in f16 are of 16 products at most,
  * and are added up in f32.
+ *
+ * A weight has its value's power of two in it, and what a row's weights are relative to is the largest of these: none is beyond 1, and what f16 rounds
+ * is small beside what the row's result is made of, however large the values of its neighbours are. The sum of weights is taken without these powers.
  */
 import { PARAMS_WGSL, range, repeat } from "./text.ts";
 import { paddedHead } from "./half_heads.ts";
@@ -202,16 +205,16 @@ ${readValues}
 ${
     HALVES.map((g) =>
       `let of_key${g} = k_scales[scales + ${8 * g}u];
-    let number${g} = first + ${32 * g}u + 4u * tx + vec4<u32>(0u, 1u, 2u, 3u);
-    let of_value${g} = select(vec4<f32>(), v_scales[scales + ${
-        8 * g
-      }u], (number${g} >= vec4<u32>(keys.x)) & (number${g} < vec4<u32>(keys.y)));`
+    let power${g} = bitcast<vec4<u32>>(v_scales[scales + ${8 * g}u]) >> vec4<u32>(23u);
+    let of_value${g} = vec4<f32>(power${g}) - 127.0;
+    let inverse_of_value${g} = bitcast<vec4<f32>>((254u - power${g}) << vec4<u32>(23u));`
     ).join("\n")
   }
 ${HALVES.map((p) => `let here${p} = vec4<u32>(first + 4u * tx) - start${p}; // wraps below the range, and is then too large`).join("\n")}
 ${
     eachScore((p, g, n) =>
-      `s${p}${g}_${n} = select(vec4<f32>(LOWEST), s${p}${g}_${n} * (factor${p} * of_key${g}.${PARTS[n]}), here${p} + ${
+      `s${p}${g}_${n} = select(vec4<f32>(LOWEST), ` +
+      `fma(s${p}${g}_${n}, factor${p} * of_key${g}.${PARTS[n]}, vec4<f32>(of_value${g}.${PARTS[n]})), here${p} + ${
         32 * g + n
       }u < seen${p});`
     )
@@ -226,20 +229,16 @@ ${
         ofThread((g, n) => `s${p}${g}_${n} = select(vec4<f32>(), exp2(s${p}${g}_${n} - top${p}), here${p} + ${32 * g + n}u < seen${p});`)
           .join("\n")
       }
-    sum${p} = fma(sum${p}, fade${p}, ${ofThread((g, n) => `s${p}${g}_${n}`).reduce((a, b) => `(${a} + ${b})`)});`
+    sum${p} *= fade${p};
+${ofThread((g, n) => `sum${p} = fma(s${p}${g}_${n}, vec4<f32>(inverse_of_value${g}.${PARTS[n]}), sum${p});`).join("\n")}`
     ).join("\n")
   }
 ${eachSum((name, p) => `y${name} *= fade${p};`)}
-    // Weights are relative to the value's power of two, the largest of the tile's being 1, so that no sum in f16 is beyond its range.
-    let both = max(of_value0, of_value1);
-    var most = max(max(both.x, both.y), max(both.z, both.w));
-    ${[1, 2, 4].map((lane) => `most = max(most, subgroupShuffleXor(most, ${lane}u));`).join(" ")}
-${HALVES.map((g) => `let share${g} = of_value${g} / most;`).join(" ")}
 ${
     HALVES.map((g) =>
       range(4).map((n) =>
         `{ let at = (4u * tx + ${32 * g + n}u) * ${rowQuads}u + (ty ^ ((tx & 3u) << 2u) ^ ((tx >> 2u) << 1u)); ` +
-        HALVES.map((p) => `weights[at ^ ${16 * p}u] = vec4<f16>(s${p}${g}_${n} * share${g}.${PARTS[n]});`).join(" ") + " }"
+        HALVES.map((p) => `weights[at ^ ${16 * p}u] = vec4<f16>(s${p}${g}_${n});`).join(" ") + " }"
       ).join("\n")
     ).join("\n")
   }
@@ -255,7 +254,7 @@ ${readValues}
       }
 ${eachSum((name) => `var h${name} = vec4<f16>();`)}
 ${multiplyValues}
-${eachSum((name) => `y${name} = fma(vec4<f32>(h${name}), vec4<f32>(most), y${name});`)}
+${eachSum((name) => `y${name} += vec4<f32>(h${name});`)}
     }
   }
 ${

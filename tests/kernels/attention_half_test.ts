@@ -70,6 +70,12 @@ gpuTest("attention in f16 tiles: rows of any size, and scores that rise from key
   assertLess(relativeError(await half(gpu, huge), attentionReference(huge).out), 2e-3);
   const mixed = { ...made, v: scaled(made.v, 20, (row) => row % 7 ? 1 : 1e4), k: scaled(made.k, 20, (row) => row % 3 ? 1 : 1e-6) };
   assertLess(relativeError(await half(gpu, mixed), attentionReference(mixed).out), 2e-3);
+  const apart = { ...made, v: scaled(made.v, 20, (row) => row < 70 ? 1e-5 : row === 70 ? 0 : 6e4) }; // three sequences, side by side in a tile
+  const [out, expected] = [await half(gpu, apart), attentionReference(apart).out];
+  assertLess(relativeError(out.subarray(0, 70 * 40), expected.slice(0, 70 * 40)), 2e-3);
+  assertLess(relativeError(out.subarray(71 * 40), expected.slice(71 * 40)), 2e-3);
+  const silent = { ...made, v: scaled(made.v, 20, (row) => row % 2 ? 1 : 0) }; // their weights count all the same
+  assertLess(relativeError(await half(gpu, silent), attentionReference(silent).out), 2e-3);
   const rising = operands({ ranges: CACHE, keys: 301, heads: 2, kvHeads: 1, headDim: 20, spread: 30 });
   const risen = { ...rising, k: scaled(rising.k, 20, (row) => row / 100) };
   assertLess(relativeError(await half(gpu, risen), attentionReference(risen).out), 1e-2); // scores of hundreds, of which f16 keeps eleven bits
