@@ -12,7 +12,10 @@ const PEAK = 2;
 /** The largest power of two, as an exponent in a float: of queries and keys, and of values, whose powers become parts of weights that f32 holds. */
 const MOST = { across: 253, along: 127 + 60 };
 
-/** Heads in f16; values lose digits where all of a row are below 2^-74. Letters: R rows filled up with zeros to a multiple of `tile`, H heads, hd numbers of a head filled up to a multiple of 16. */
+/**
+ * Heads in f16; values lose digits where all of a row are below 2^-74. Letters: R rows filled up with zeros to a multiple of `tile`, H heads, hd numbers
+ * of a head filled up to a multiple of 16.
+ */
 export interface HalfHeads {
   /** `across`: (H, hd, R) f16, four rows in a vector. Otherwise (H, R, hd). */
   readonly half: Tensor;
