@@ -8,6 +8,7 @@ import { type Gpu, requestGpu } from "../kernels/gpu.ts";
 import { MaspError } from "../pipeline/errors.ts";
 import { useTuning } from "../pipeline/tuning.ts";
 import { isInterruption, messageOf } from "./error_message.ts";
+import { setLinuxVariables } from "./linux_variables.ts";
 
 /** Flags of a task by name: what they stand for, and whether they take a value. */
 export type FlagSpec = Readonly<Record<string, { help: string; value?: string; repeat?: boolean }>>;
@@ -169,12 +170,6 @@ export function gpuFlags(invocation: Invocation): GpuChoice {
 }
 
 /**
- * Variables that Linux lacks outside a desktop session. Deno's WebGPU takes OpenGL unless told to take Vulkan, which is hundreds of times
- * slower; Mesa's drivers complain without a folder for run-time files.
- */
-const LINUX_VARIABLES = { DENO_WEBGPU_BACKEND: "vulkan", XDG_RUNTIME_DIR: "/tmp" };
-
-/**
  * The GPU, with its name on the terminal, and the kernels that `deno task bench tune` found for it.
  *
  * @throws {MaspError} when a choice is none of those
@@ -186,9 +181,7 @@ export async function openGpu({ gpu: implementation = "native", precision = "aut
   if (precision !== "auto" && precision !== "f32" && precision !== "f16") {
     throw new MaspError(`--precision is "${precision}"; expected auto, f32 or f16`);
   }
-  if (Deno.build.os === "linux") {
-    for (const [name, value] of Object.entries(LINUX_VARIABLES)) if (!Deno.env.get(name)) Deno.env.set(name, value);
-  }
+  setLinuxVariables();
   const gpu = await requestGpu({
     gpu: implementation === "dawn" ? await openDawn() : undefined,
     precision: precision === "auto" ? undefined : precision,

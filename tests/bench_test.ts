@@ -17,6 +17,7 @@ import { publishedConfig } from "./bench/checkpoint/published_config.ts";
 import { bench7b } from "./bench/large/bench_7b.ts";
 import { measurementTable } from "./bench/large/tables.ts";
 import { profileByKernel, profileOf, workOf } from "./bench/profile.ts";
+import "./set_up.ts";
 
 const SMALL = {
   ...publishedConfig("2b", { layers: 1, visionLayers: 1 }),

@@ -4,6 +4,7 @@ import { requestGpu } from "../kernels/gpu.ts";
 import { Comparison } from "../pipeline/golden/comparison.ts";
 import { checkGolden, type GoldenRow } from "../pipeline/golden_check.ts";
 import { MaspError } from "../pipeline/errors.ts";
+import "./set_up.ts";
 
 const GOLDEN = fromFileUrl(new URL("./golden", import.meta.url));
 

@@ -4,6 +4,7 @@ import { pausePolling } from "../../kernels/dawn/pause_polling.ts";
 import { GpuError, requestGpu } from "../../kernels/gpu.ts";
 import { withoutBodies } from "../../kernels/wgsl_interface.ts";
 import { countingGpu } from "../../kernels/counting_gpu.ts";
+import "../set_up.ts";
 
 /** An implementation with an adapter of these features, which keeps the shaders that it is given. */
 async function implementation(features: string[], info: object = {}): Promise<{ gpu: GPU; shaders: string[] }> {

@@ -3,6 +3,7 @@ import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { takesSubgroupMatrices } from "../../kernels/linear/subgroup_matrix_product.ts";
 import { takesHalf } from "../../kernels/linear/takes_half.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
+import "../set_up.ts";
 
 export { relativeError } from "../../pipeline/golden/comparison.ts";
 

@@ -7,6 +7,7 @@ import { parseConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { publishedConfig } from "../bench/checkpoint/published_config.ts";
 import { tunedMatrices } from "../bench/tune.ts";
 import { saveTuning, tuningPath, useTuning } from "../../pipeline/tuning.ts";
+import "../set_up.ts";
 
 Deno.test("tuning: what was measured is read back, added to, kept per adapter, and checked", async () => {
   await using gpu = await requestGpu();

@@ -2,6 +2,7 @@
 import { requestGpu } from "../../../kernels/gpu.ts";
 import { runStage1 } from "../../../pipeline/runs.ts";
 import { runSettings } from "./run_settings.ts";
+import "../../set_up.ts";
 
 const [flags, how] = Deno.args;
 await using gpu = await requestGpu();

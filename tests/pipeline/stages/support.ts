@@ -5,6 +5,7 @@ import { type Example, loadExamples } from "../../../pipeline/data/examples.ts";
 import { loadPrompts, type Prompts } from "../../../pipeline/data/prompts.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "../../../pipeline/load.ts";
 import type { TrainingStep } from "../../../pipeline/train/training_run.ts";
+import "../../set_up.ts";
 
 /** The demo's folder. */
 export const DEMO: string = fromFileUrl(new URL("../../../demo", import.meta.url));
