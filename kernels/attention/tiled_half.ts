@@ -7,6 +7,7 @@ import { HALF_KEYS, HALF_ROWS, LONGEST_HEAD, tiledHalfBytes, tiledHalfForward } 
 
 /** Checked operands as `attention` has them. */
 export interface TiledHalfArgs {
+  /** q, k, v and ranges as in `AttentionOperands` */
   q: Tensor;
   k: Tensor;
   v: Tensor;
@@ -16,6 +17,7 @@ export interface TiledHalfArgs {
   headDim: number;
   /** Parameters of attention kernels. */
   params: Record<string, number>;
+  /** Name in profiles, and the operations there. */
   label: string;
   flops: number;
 }
@@ -31,35 +33,11 @@ export function recordTiledHalf(plan: Plan, { q, k, v, ranges, out, headDim, par
   }
   expectWorkgroupMemory(plan.gpu, tiledHalfBytes(headDim));
   const { rows, keys, heads, kv_heads: kvHeads } = params;
-  const common = { headDim, tile: HALF_KEYS };
-  const ofQ = halfHeads(plan, {
-    ...common,
-    x: q,
-    rows,
-    heads,
-    offset: params.q_offset,
-    stride: params.q_stride,
-    tile: HALF_ROWS,
-    across: true,
-  });
-  const ofK = halfHeads(plan, {
-    ...common,
-    x: k,
-    rows: keys,
-    heads: kvHeads,
-    offset: params.k_offset,
-    stride: params.k_stride,
-    across: true,
-  });
-  const ofV = halfHeads(plan, {
-    ...common,
-    x: v,
-    rows: keys,
-    heads: kvHeads,
-    offset: params.v_offset,
-    stride: params.v_stride,
-    across: false,
-  });
+  const inHalf = (name: "q" | "k" | "v", own: { x: Tensor; rows: number; heads: number; tile: number; across: boolean }) =>
+    halfHeads(plan, { ...own, headDim, offset: params[`${name}_offset`], stride: params[`${name}_stride`] });
+  const ofQ = inHalf("q", { x: q, rows, heads, tile: HALF_ROWS, across: true });
+  const ofK = inHalf("k", { x: k, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: true });
+  const ofV = inHalf("v", { x: v, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: false });
   plan.dispatch({ label, code: tiledHalfForward(headDim) }, {
     tensors: {
       ...{ q: ofQ.half, k: ofK.half, v: ofV.half, ranges, y: out },

@@ -42,15 +42,16 @@ export interface CreateMatrixOptions {
   maxBlockBytes?: number;
 }
 
-/** Numbers of a row that the kernels with tiles read at once. */
-const DEEPEST_TILE = 64;
+/** Numbers of a row that the kernels with tiles read at once, at most. */
+const DEEPEST_TILE = 32;
 
 /**
  * Rows of memory for so many rows of weights: kernels read whole fours of rows, and whole tiles of a row, and multiply by zeros what is not of the
  * matrix. It has to be finite, and a part of the buffer where the implementation checks no places.
  */
 function roomFor(rows: number, width: number): number {
-  return Math.ceil(rows / 4) * 4 + (width % DEEPEST_TILE ? 4 : 0);
+  const behind = width % DEEPEST_TILE ? Math.ceil(DEEPEST_TILE / width) : 0;
+  return Math.ceil((rows + behind) / 4) * 4;
 }
 
 /**

@@ -92,8 +92,7 @@ export function matrixTile(
 export function subgroupMatrixProduct(plan: Plan, form: Form, args: SubgroupMatrixProductArgs): void {
   const { rows, columns, depth, dtype, epilogue, tensors, largest, primitives = SUBGROUP_MATRICES } = args;
   const { gpu } = plan;
-  const chosen = matrixTile(gpu, form, args);
-  const { tile = chosen.matrixTile, splits = args.tile ? 1 : chosen.splits } = args;
+  const { matrixTile: tile, splits = 1 } = args.tile ? { matrixTile: args.tile, splits: args.splits } : matrixTile(gpu, form, args);
   const shape = args.shape ?? shapeFor(gpu, tile);
   if (!shape) throw new Error(`"${gpu.name}" has no subgroup matrices; use another variant of the product`);
   const asHalf = { x: tensors.a, rows, depth, tileDepth: tile.depth, peak: PEAK };

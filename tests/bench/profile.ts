@@ -16,6 +16,9 @@ export interface Work {
 /** Bindings of which a kernel reads a few rows only: as many as it writes at most, and mostly from a cache. */
 const PARTLY_READ: readonly [label: RegExp, binding: string][] = [[/^gather_rows/, "source"], [/^rotary/, "table"]];
 
+/** Kernels that sum in f16: tiled products, and attention in f16 tiles. Others round factors at most. */
+const SUMS_IN_HALF = /f16 sums|tiled_half/;
+
 /** The work of a dispatch. */
 export function workOf({ label, tensors, flops }: ProfileEntry): Work {
   const looked = PARTLY_READ.find(([pattern]) => pattern.test(label))?.[1];
@@ -68,7 +71,7 @@ export async function printProfile(gpu: Gpu, entries: readonly ProfileEntry[]): 
   const all = lines.reduce((sum, { ms }) => sum + ms, 0);
   console.log(profileTable(lines, limits));
   const rate = (value: number) => (value / 1e9).toFixed(0);
-  const half = limits.halfFlops ? `, ${rate(limits.halfFlops)} of f16 (for kernels with f16 in their names)` : "";
+  const half = limits.halfFlops ? `, ${rate(limits.halfFlops)} of f16 (the limit of kernels that sum in f16)` : "";
   const rates = `${rate(limits.bytes)} GB/s copied (read and written), ${rate(limits.flops)} GFLOP/s of f32 FMAs${half}`;
   console.log(`${all.toFixed(2)} ms on the GPU in all. Limits, measured in this run: ${rates}.`);
   console.log("Bytes are those of every tensor once; operations of attention those of all pairs, also of masked ones.");
@@ -85,7 +88,7 @@ function profileTable(lines: readonly ProfileLine[], limits: Limits): string {
       ms.toFixed(3),
       share(ms, all),
       flops ? (flops / ms / 1e6).toFixed(1) : "",
-      flops ? share(flops / ms * 1000, (label.includes("f16") && limits.halfFlops) || limits.flops) : "",
+      flops ? share(flops / ms * 1000, (SUMS_IN_HALF.test(label) && limits.halfFlops) || limits.flops) : "",
       (bytes / ms / 1e6).toFixed(2),
       share(bytes / ms * 1000, limits.bytes),
     ]),
