@@ -39,7 +39,7 @@ export async function decodePicture(bytes: Uint8Array, options: DecodePictureOpt
     return space === "cmyk" ? await decodeCmyk(image) : await decodeRgb(image);
   } catch (error) {
     if (error instanceof MaspError) throw error;
-    return fail((error as Error).message.split("\n")[0], error);
+    return fail((error as Error).message.split("\n")[0].replace(/[\s:.;]+$/, ""), error);
   }
 }
 

@@ -16,6 +16,8 @@ Deno.test("arguments of tasks without settings", async () => {
     ["bench", ["make-checkpoint", "--size", "2b", "--shard-gib", "0", out], /^--shard-gib is 0/],
     ["bench", ["tune", "--size", "3b"], /^--size is "3b"/],
     ["bench", ["step", "--steps", "0"], /^--steps is 0/],
+    ["bench", ["7b", place.file("none")], /^Cannot load ".*none": there is no such folder[^\n]*$/],
+    ["bench", ["7b", "demo/model", "--values", place.file("none")], /^Cannot [^\n]*none": [^\n]*$/],
     ["bench", ["nonsense"], /^There is no bench "nonsense"/],
     ["golden", ["a", "b"], /^deno task golden takes one folder, but "b" follows/],
     ["predict", [], /^Which picture\? .*deno task predict PICTURE/],

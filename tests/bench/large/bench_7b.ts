@@ -1,6 +1,8 @@
 /** The whole table of a large checkpoint in one run, without network: times, GPU memory, loading, agreement with PyTorch. */
 import { type Gpu, requestGpu } from "../../../kernels/gpu.ts";
 import { writeFileAtomic } from "../../../pipeline/checkpoint/atomic_write.ts";
+import { openModelFolder } from "../../../pipeline/checkpoint/model_folder.ts";
+import { openSafetensors } from "../../../pipeline/checkpoint/safetensors.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
 import { readJson } from "../../../pipeline/read_json.ts";
 import { type Agreement, compareValues } from "./compare_values.ts";
@@ -51,6 +53,8 @@ export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
   const { reference, values, out, phases = Object.keys(PHASES), checkpoint, weights = "auto" } = options;
   const unknown = phases.filter((phase) => !(phase in PHASES));
   if (unknown.length) throw new MaspError(`There is no phase "${unknown[0]}"; there are ${Object.keys(PHASES).join(", ")}`);
+  (await openModelFolder(checkpoint))[Symbol.dispose](); // what is missing is told once, and at once
+  if (values) (await openSafetensors(values))[Symbol.dispose]();
   const times = reference ? await readJson(reference) as unknown as ReferenceTimes : undefined;
   const { name: adapter, software } = await adapterFacts(options.open);
   const settings = { ...options, checkpoint: undefined, out: undefined, open: undefined };

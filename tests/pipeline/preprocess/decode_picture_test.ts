@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import sharp from "sharp";
 import { decodePicture } from "../../../pipeline/data/decode_picture.ts";
@@ -49,6 +49,7 @@ for (const [name, { bytes, maxPixels, reason }] of Object.entries(broken)) {
     const file = await bytes();
     const { message } = await assertRejects(() => decodePicture(file, { name, maxPixels }), MaspError);
     assertStringIncludes(message, `Cannot decode picture "${name}": `);
+    assertMatch(message, /\w; replace or remove the file$/); // one mark between the reason and the advice
     assertStringIncludes(message, reason);
     assertEquals(message.split("\n").length, 1);
   });
