@@ -6,9 +6,9 @@ import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
 import {
-  attentionMatrices,
   type AttentionOperands,
   checkOperands,
+  expectMatrices,
   expectWorkgroupMemory,
   forwardColumns,
   forwardVariant,
@@ -79,8 +79,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     if (lse) throw new Error('attention: the variant "tiled_half" computes no lse; use "tiled"');
     recordTiledHalf(plan, { ...operands, out, headDim, params, label, flops: 2 * flops });
   } else if (variant === "subgroup_matrix") {
-    const matrices = args.matrices ?? attentionMatrices(plan.gpu);
-    if (!matrices) throw new Error(`attention: "${plan.gpu.name}" has no subgroup matrices; use the variant "tiled"`);
+    const matrices = expectMatrices(plan.gpu, args.matrices);
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
       tensors: { ...operands, ...results },

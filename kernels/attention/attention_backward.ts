@@ -3,8 +3,9 @@ import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import keySumCode from "./key_sum.wgsl" with { type: "text" };
-import { type AttentionOperands, checkOperands, expectWorkgroupMemory, isSoftware } from "./operands.ts";
+import { type AttentionOperands, backwardVariant, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { softwareBackwardKey, softwareBackwardQuery, softwareShape } from "./software_wgsl.ts";
+import { recordSubgroupMatrixBackward } from "./subgroup_matrix_backward.ts";
 import { BACKWARD_COLUMNS, tiledBackwardKey, tiledBackwardQuery } from "./tiled_backward_wgsl.ts";
 import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 
@@ -45,46 +46,55 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   const dkv = plan.scratch([keys, 2 * keyWidth], { label: "attention dk, dv" });
   const places = { dk_offset: 0, dv_offset: keyWidth / 4, dkv_stride: keyWidth / 2 };
   Object.assign(params, { dq_stride: width / 4, ...places });
-  const delta = plan.scratch([rows, heads], { label: "attention delta" });
-  const variant = args.variant ?? (isSoftware(plan.gpu) ? "software" : "tiled");
-  if (variant !== "software" && variant !== "tiled") {
+  const variant = args.variant ?? backwardVariant(plan.gpu, args);
+  if (variant !== "software" && variant !== "tiled" && variant !== "subgroup_matrix") {
     throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
   }
   if (rows === 0 || keys === 0) return { dq, dkv };
-  const operands = { q, k, v, ranges, dy: dout, lse, delta };
+  const operands = { q, k, v, ranges, dy: dout };
+  const label = (of: string) => `attention ${of} ${variant} ${headDim}`;
   if (variant === "software") {
     const shape = softwareShape(headDim, group);
-    plan.dispatch({ label: `attention dq software ${headDim}`, code: softwareBackwardQuery(shape) }, {
-      tensors: { ...operands, y: out, dq },
+    const delta = plan.scratch([rows, heads], { label: "attention delta" });
+    plan.dispatch({ label: label("dq"), code: softwareBackwardQuery(shape) }, {
+      tensors: { ...operands, lse, delta, y: out, dq },
       params,
       workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
       flops: 3 * flops,
     });
-    plan.dispatch({ label: `attention dkv software ${headDim}`, code: softwareBackwardKey(shape) }, {
-      tensors: { ...operands, key_ranges: keyRanges, dkv },
+    plan.dispatch({ label: label("dkv"), code: softwareBackwardKey(shape) }, {
+      tensors: { ...operands, lse, delta, key_ranges: keyRanges, dkv },
       params,
       workgroups: [Math.ceil(keys / 8), kvHeads],
       flops: 4 * flops,
     });
     return { dq, dkv };
   }
-  expectWorkgroupMemory(plan.gpu, tiledBytes(BACKWARD_COLUMNS));
-  plan.dispatch({ label: `attention dq tiled ${headDim}`, code: tiledBackwardQuery(headDim) }, {
-    tensors: { ...operands, y: out, dq },
-    params,
-    workgroups: [Math.ceil(rows / TILE), heads],
-    flops: 3 * flops,
-  });
   // A workgroup to every query head keeps the GPU busy; the heads of a group are added up afterwards.
   const half = group === 1 ? 0 : viewable(keys * heads * headDim);
   const parts = group === 1 ? dkv : plan.scratch([2 * half], { label: "attention dk, dv of heads" });
-  const partPlaces = { dk_offset: 0, dv_offset: half / 4, dkv_stride: heads * headDim / 4 };
-  plan.dispatch({ label: `attention dkv tiled ${headDim}`, code: tiledBackwardKey(headDim) }, {
-    tensors: { ...operands, key_ranges: keyRanges, dkv: parts },
-    params: group === 1 ? params : { ...params, ...partPlaces },
-    workgroups: [Math.ceil(keys / TILE), heads],
+  const ofKeys = {
+    tensors: { key_ranges: keyRanges, dkv: parts },
+    params: group === 1 ? params : { ...params, dk_offset: 0, dv_offset: half / 4, dkv_stride: heads * headDim / 4 },
     flops: 4 * flops,
-  });
+  };
+  if (variant === "tiled") {
+    expectWorkgroupMemory(plan.gpu, tiledBytes(BACKWARD_COLUMNS));
+    const delta = plan.scratch([rows, heads], { label: "attention delta" });
+    plan.dispatch({ label: label("dq"), code: tiledBackwardQuery(headDim) }, {
+      tensors: { ...operands, lse, delta, y: out, dq },
+      params,
+      workgroups: [Math.ceil(rows / TILE), heads],
+      flops: 3 * flops,
+    });
+    plan.dispatch({ label: label("dkv"), code: tiledBackwardKey(headDim) }, {
+      ...ofKeys,
+      tensors: { ...operands, lse, delta, ...ofKeys.tensors },
+      workgroups: [Math.ceil(keys / TILE), heads],
+    });
+  } else {
+    recordSubgroupMatrixBackward(plan, { ...args, params, flops, dq, ofKeys, label });
+  }
   if (group > 1) {
     plan.dispatch({ label: "attention dkv sum", code: keySumCode, constants: { GROUP: group, VECTORS: headDim / 4 } }, {
       tensors: { parts, dkv },

@@ -3,14 +3,14 @@ import type { Gpu } from "../gpu.ts";
 import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.ts";
 import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
-import { fitsAttention, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
+import { fitsAttention, SIDES, subgroupMatrixBackwardBytes, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
 import { LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_wgsl.ts";
 import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
 
 /**
  * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `tiled_half`: for GPUs, heads of
  * up to 96 numbers and factors rounded to f16; forward without `lse` only. `decode`: for GPUs and few queries; forward only. `subgroup_matrix`: for GPUs
- * whose tensor cores can be used, with factors rounded to f16; forward only.
+ * whose tensor cores can be used, with factors rounded to f16.
  */
 export type AttentionVariant = "software" | "tiled" | "tiled_half" | "decode" | "subgroup_matrix";
 
@@ -20,7 +20,7 @@ export interface AttentionMatrices {
   shape: SubgroupMatrixShape;
   /** Lanes of a subgroup. */
   lanes: number;
-  /** Subgroups of a workgroup. */
+  /** Subgroups of a workgroup; in the backward pass pairs of them. */
   subgroups: number;
   /** How matrices are computed with. */
   primitives: MatrixPrimitives;
@@ -189,6 +189,17 @@ export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, partBytes, prec
   return precision === "f16" && !lse && takesHalfTiles(gpu, headDim) ? "tiled_half" : "tiled";
 }
 
+/** The kernels of the backward pass on this adapter. */
+export function backwardVariant(gpu: Gpu, { headDim, precision }: Pick<AttentionOperands, "headDim" | "precision">): AttentionVariant {
+  if (isSoftware(gpu)) return "software";
+  const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
+  if (!matrices) return "tiled";
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = gpu.device.limits;
+  const fits = subgroupMatrixBackwardBytes({ headDim, ...matrices }) <= maxComputeWorkgroupStorageSize &&
+    SIDES * matrices.subgroups * matrices.lanes <= maxComputeInvocationsPerWorkgroup;
+  return fits ? "subgroup_matrix" : "tiled";
+}
+
 /** Whether the kernel for tiles in f16 runs here: it hands numbers round among eight lanes of a subgroup. */
 export function takesHalfTiles(gpu: Gpu, headDim: number): boolean {
   const fits = headDim <= LONGEST_HEAD && tiledHalfBytes(headDim) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
@@ -203,6 +214,17 @@ export function attentionMatrices(gpu: Gpu): AttentionMatrices | undefined {
   if (gpu.precision !== "f16" || !gpu.has("shader-f16") || gpu.subgroupSize === 0) return undefined;
   const shape = largestMatrices(gpu.subgroupMatrices.filter(fitsAttention));
   return shape && { shape, lanes: gpu.subgroupSize, subgroups: SUBGROUPS, primitives: SUBGROUP_MATRICES };
+}
+
+/**
+ * How the variant `subgroup_matrix` computes, as asked for or as the adapter does.
+ *
+ * @throws {Error} when the adapter has no such matrices
+ */
+export function expectMatrices(gpu: Gpu, asked: AttentionMatrices | undefined): AttentionMatrices {
+  const matrices = asked ?? attentionMatrices(gpu);
+  if (!matrices) throw new Error(`attention: "${gpu.name}" has no subgroup matrices; use the variant "tiled"`);
+  return matrices;
 }
 
 /** Columns of a forward tile: many where the sums of a head leave registers for them. */

@@ -28,3 +28,26 @@ export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; s
   const rows = rowsOfWorkgroup(subgroups);
   return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 32;
 }
+
+/** Subgroups that share rows in the backward pass. */
+export const SIDES = 2;
+/** Columns of a tile of the backward pass. */
+export const BACKWARD_COLUMNS = 32;
+/** Vectors of four from row to row of the backward pass's scores, and of its weights. */
+export const SCORES_STRIDE = BACKWARD_COLUMNS / 4 + 1;
+export const WEIGHTS_STRIDE = BACKWARD_COLUMNS / 4 + PADDING;
+
+/** Vectors of a row of a head in the backward pass, filled up so that both halves are whole matrices. */
+export const backwardQuads = (headDim: number): number => Math.ceil(headDim / 32) * 8;
+
+/** Vectors of the backward pass's tile. */
+export function backwardTile({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
+  const quads = backwardQuads(headDim);
+  return SIDES * Math.max(rowsOfWorkgroup(subgroups) * quads / 2, BACKWARD_COLUMNS * (quads + PADDING));
+}
+
+/** Workgroup memory of the backward pass in bytes, that of keys, which needs more. */
+export function subgroupMatrixBackwardBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
+  const rows = rowsOfWorkgroup(subgroups);
+  return backwardTile({ headDim, subgroups }) * 8 + SIDES * rows * (SCORES_STRIDE * 16 + WEIGHTS_STRIDE * 8) + 64;
+}

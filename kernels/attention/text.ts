@@ -48,3 +48,9 @@ fn v_place(row: u32) -> u32 { return params.v_offset + row * params.v_stride; }
 fn dq_place(row: u32) -> u32 { return row * params.dq_stride; }
 fn dk_place(row: u32) -> u32 { return params.dk_offset + row * params.dkv_stride; }
 fn dv_place(row: u32) -> u32 { return params.dv_offset + row * params.dkv_stride; }`;
+
+/** What kernels of the backward pass read beside the operands. */
+export const GRADIENT_WGSL = `
+@group(0) @binding(5) var<storage, read> dy: array<vec4<f32>>; // (rows, heads · headDim)
+@group(0) @binding(6) var<storage, read> lse: array<f32>; // (rows, heads)
+fn y_place(row: u32, head: u32) -> u32 { return row * params.heads + head; }`;

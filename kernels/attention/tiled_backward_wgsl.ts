@@ -1,5 +1,5 @@
 /** WGSL of attention's backward pass for GPUs; see `tiled_wgsl.ts` for how tiles are cut. */
-import { OPERANDS_WGSL, range, repeat } from "./text.ts";
+import { GRADIENT_WGSL, OPERANDS_WGSL, range, repeat } from "./text.ts";
 import {
   columnOf,
   columnsOfThread,
@@ -16,12 +16,6 @@ import {
 
 /** Columns of a tile: with wide ones, two kinds of sums would leave too few registers. */
 export const BACKWARD_COLUMNS: TileColumns = 64;
-
-/** What both kernels read beside the operands. */
-const GRADIENT_WGSL = `
-@group(0) @binding(5) var<storage, read> dy: array<vec4<f32>>; // (rows, heads · headDim)
-@group(0) @binding(6) var<storage, read> lse: array<f32>; // (rows, heads)
-fn y_place(row: u32, head: u32) -> u32 { return row * params.heads + head; }`;
 
 /** Backward for the queries: assigns dq and delta (rows, heads), the sum of dout · y of a row and head. Workgroups: tiles of rows, heads. */
 export function tiledBackwardQuery(headDim: number): string {

@@ -147,6 +147,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     kvHeads,
     headDim,
     ...keyValueColumns(network),
+    precision: factorPrecision(weights.query),
   });
   const width = dkeys.shape[1];
   const dkv = trace.keyRows ? select(plan, dkeys, trace.keyRows) : dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);

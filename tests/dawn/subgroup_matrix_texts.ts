@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { subgroupMatrixForward } from "../../kernels/attention/subgroup_matrix_wgsl.ts";
+import { subgroupMatrixBackward } from "../../kernels/attention/subgroup_matrix_backward_wgsl.ts";
 import { halfHeadsWgsl } from "../../kernels/attention/half_heads.ts";
 import { tiledHalfForward } from "../../kernels/attention/tiled_half_wgsl.ts";
 import { openDawn } from "../../kernels/dawn/dawn.ts";
@@ -39,7 +40,12 @@ Deno.test({
     for (const shape of SHAPES) {
       for (const headDim of [20, 80, 128]) {
         const code = subgroupMatrixForward({ headDim, lse: true, shape, lanes: 32, subgroups: 4, primitives: SUBGROUP_MATRICES });
-        texts.push([`attention ${headDim} ${JSON.stringify(shape)}`, `enable subgroups; diagnostic(off, subgroup_uniformity); ${code}`]);
+        const beginning = "enable subgroups; diagnostic(off, subgroup_uniformity);";
+        texts.push([`attention ${headDim} ${JSON.stringify(shape)}`, `${beginning} ${code}`]);
+        for (const rows of ["query", "key"] as const) {
+          const backward = subgroupMatrixBackward({ rows, headDim, shape, lanes: 32, subgroups: 4, primitives: SUBGROUP_MATRICES });
+          texts.push([`attention, gradients of ${rows} ${headDim} ${JSON.stringify(shape)}`, `${beginning} ${backward}`]);
+        }
       }
     }
     for (const headDim of [20, 80, 96]) {

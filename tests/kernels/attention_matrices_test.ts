@@ -1,11 +1,11 @@
 import { assertLess } from "@std/assert";
-import { attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
+import { attentionBackwardReference, attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
 import { fullRanges } from "./key_ranges.ts";
 import { type AttentionMatrices, attentionMatrices } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
 import { EMULATED_MATRICES, LANES } from "./emulated_matrices.ts";
-import { gpuTest, relativeError } from "./support.ts";
+import { gpuTest, randomFloats, relativeError } from "./support.ts";
 
 const EMULATED: AttentionMatrices = {
   shape: { rows: 16, columns: 16, depth: 16 }, // smaller ones take minutes to compile here
@@ -30,17 +30,56 @@ const CASES: Record<string, Case> = {
 /** Emulated ones, and the adapter's own where it has them. */
 const kinds = (gpu: Gpu): AttentionMatrices[] => [EMULATED, ...[attentionMatrices(gpu) ?? []].flat()];
 
+/** Error of gradients, relative where they are not zero; what is left then is relative to the sums that cancel each other out. */
+function gradientError(actual: ArrayLike<number>, expected: Float64Array, cancelled: number): number {
+  return expected.some((x) => x !== 0) ? relativeError(actual, expected) : Math.max(...Array.from(actual, Math.abs)) / cancelled;
+}
+
 for (const [name, item] of Object.entries(CASES)) {
-  gpuTest(`attention by subgroup matrices equals the reference: ${name}`, async (gpu) => {
+  gpuTest(`attention by subgroup matrices and its gradients equal the reference: ${name}`, async (gpu) => {
     const made = operands(item);
     const { out, lse } = attentionReference(rounded(made));
     for (const matrices of kinds(gpu)) {
-      const [actualOut, actualLse] = await compute(gpu, made, { variant: "subgroup_matrix", matrices });
-      assertLess(relativeError(actualOut, out), 3e-4); // weights are rounded, too
-      assertLess(Math.max(...actualLse.map((value, i) => Math.abs(value - lse[i]))), 1e-5);
+      for (const factor of [1, 1e-9, 1e6]) { // gradients have no usual size
+        const dout = randomFloats(made.q.length, 4, { scale: factor });
+        const [actualOut, actualLse, ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout });
+        assertLess(relativeError(actualOut, out), 3e-4); // weights are rounded, too
+        assertLess(Math.max(...actualLse.map((value, i) => Math.abs(value - lse[i]))), 1e-5);
+        const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
+        [dq, dk, dv].forEach((expected, i) => assertLess(gradientError(actual[i], expected, factor), 1e-3, ["dq", "dk", "dv"][i]));
+      }
     }
   });
 }
+
+gpuTest("attention by the adapter's subgroup matrices equals the reference at longer heads", async (gpu) => {
+  const own = attentionMatrices(gpu);
+  for (const headDim of own ? [68, 128] : []) {
+    const made = operands({ ranges: PACKED, keys: 77, heads: 6, kvHeads: 2, headDim });
+    const dout = randomFloats(made.q.length, 4);
+    const [out, , ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices: own, dout });
+    assertLess(relativeError(out, attentionReference(rounded(made)).out), 3e-4);
+    const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
+    [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(actual[i], expected), 1e-3));
+  }
+});
+
+gpuTest("gradients of attention by subgroup matrices: rows and values of very different sizes keep their digits", async (gpu) => {
+  const item = { ranges: PACKED, keys: 77, heads: 2, kvHeads: 1, headDim: 20 };
+  const made = operands(item);
+  const size = (row: number) => 10 ** -(row % 7);
+  const dout = randomFloats(made.q.length, 4).map((value, i) => value * size(Math.floor(i / 40)));
+  (made.v as Float32Array).forEach((value, i) => (made.v as Float32Array)[i] = 300 * value * size(Math.floor(i / 20)));
+  const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
+  for (const matrices of kinds(gpu)) {
+    const actual = (await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout })).slice(2);
+    [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(actual[i], expected), 2e-3));
+    for (let row = 1; row < 70; row++) { // each row's own error: the first of a sequence sees one key, which leaves nothing of dq
+      const of = (values: ArrayLike<number>) => Array.from(values).slice(40 * row, 40 * row + 40);
+      if (PACKED[2 * row + 1] - PACKED[2 * row] > 1) assertLess(relativeError(of(actual[0]), of(dq)), 1e-2, `dq of row ${row}`);
+    }
+  }
+});
 
 gpuTest("attention by subgroup matrices: scores far apart, rising from key to key", async (gpu) => {
   const made = operands({ ranges: CACHE, keys: 301, heads: 2, kvHeads: 1, headDim: 20, spread: 30 });
@@ -54,11 +93,17 @@ gpuTest("attention by subgroup matrices: scores far apart, rising from key to ke
 });
 
 gpuTest("attention by subgroup matrices: what stands in unused rows has no influence", async (gpu) => {
-  const made = operands({ ranges: CACHE, keys: 301, heads: 2, kvHeads: 1, headDim: 20 });
-  const { out } = attentionReference(rounded(made));
-  for (const values of [made.k, made.v]) (values as Float32Array).fill(NaN, 259 * values.length / 301);
+  const cache = operands({ ranges: CACHE, keys: 301, heads: 2, kvHeads: 1, headDim: 20 });
+  const { out } = attentionReference(rounded(cache));
+  for (const values of [cache.k, cache.v]) (values as Float32Array).fill(NaN, 259 * values.length / 301);
+  const padded = operands({ ranges: PACKED, keys: 77, heads: 6, kvHeads: 2, headDim: 20 });
+  const dout = randomFloats(padded.q.length, 4);
+  const { dq, dk, dv } = attentionBackwardReference(rounded(padded), dout);
+  for (const values of [padded.q, padded.k, padded.v, dout]) (values as Float32Array).fill(NaN, 70 * values.length / 77);
   for (const matrices of kinds(gpu)) {
-    const [actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices });
+    const [actual] = await compute(gpu, cache, { variant: "subgroup_matrix", matrices });
     assertLess(relativeError(actual, out), 3e-4);
+    const gradients = (await compute(gpu, padded, { variant: "subgroup_matrix", matrices, dout })).slice(2);
+    [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 1e-3, ["dq", "dk", "dv"][i]));
   }
 });

@@ -4,7 +4,7 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import { causalRanges, fullRanges } from "./key_ranges.ts";
-import { type AttentionVariant, forwardVariant } from "../../kernels/attention/operands.ts";
+import { type AttentionVariant, backwardVariant, forwardVariant } from "../../kernels/attention/operands.ts";
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { TileColumns } from "../../kernels/attention/tiled_wgsl.ts";
@@ -178,6 +178,22 @@ Deno.test("attention on a GPU: few queries have their keys split, unless the par
   const variants = [1, 32, 33].map((rows) => forwardVariant(gpu, { ...choice, rows }));
   assertEquals(variants, ["decode", "decode", "tiled"]);
   assertEquals(forwardVariant(gpu, { ...choice, rows: 8, partBytes: gpu.maxBindingBytes + 4 }), "tiled");
+});
+
+Deno.test("gradients on a GPU: tensor cores where factors may be rounded and a workgroup may be that large", () => {
+  const variant = (limits: { memory?: number; invocations?: number }, precision: "f32" | "f16" = "f16") => {
+    const { memory = 49152, invocations = 1024 } = limits;
+    const gpu = {
+      ...{ software: false, precision: "f16", subgroupSize: 32, has: () => true },
+      subgroupMatrices: [{ rows: 16, columns: 16, depth: 16 }],
+      device: { limits: { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: invocations } },
+    };
+    return backwardVariant(gpu as unknown as Gpu, { headDim: 128, precision });
+  };
+  assertEquals(variant({}), "subgroup_matrix");
+  assertEquals(variant({}, "f32"), "tiled");
+  assertEquals(variant({ memory: 32768 }), "tiled");
+  assertEquals(variant({ invocations: 128 }), "tiled");
 });
 
 Deno.test("the reference's gradients equal finite differences", () => {
