@@ -99,3 +99,15 @@ export const SUBGROUP_MATRICES: MatrixPrimitives = {
   restore: (sums, { shape: { rows, columns }, array, at, stride }) =>
     `${sums} = subgroupMatrixLoad<subgroup_matrix_result<f32, ${columns}, ${rows}>, row_major>(&${array.name}, ${at}, ${stride}u);`,
 };
+
+/** Beginning of a kernel's `main`, with the number of its `thread`, of the `subgroup` and of the `lane` in it. */
+export function matrixMain(threads: number, { place }: MatrixPrimitives): string {
+  return `@compute @workgroup_size(${threads})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+  ${place.parameters}
+) {
+  ${place.statements}`;
+}

@@ -15,8 +15,9 @@
  *
  * The numbers of the next columns are on their way to registers, all at once, while these are multiplied.
  */
-import type { MatrixPrimitives, MatrixProduct, SumsArray, SumsPlace } from "../matrix_primitives.ts";
+import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
+import { keySides, querySides } from "./backward_sides.ts";
 import {
   BACKWARD_COLUMNS as COLUMNS,
   backwardQuads,
@@ -28,7 +29,7 @@ import {
   SIDES,
   WEIGHTS_STRIDE,
 } from "./subgroup_matrix_tile.ts";
-import { OPERANDS_WGSL, range, repeat } from "./text.ts";
+import { inHalf, OPERANDS_WGSL, range, repeat, vectorsOfRows } from "./text.ts";
 
 /** Options of {@linkcode subgroupMatrixBackward}. */
 export interface SubgroupMatrixBackwardOptions {
@@ -38,7 +39,7 @@ export interface SubgroupMatrixBackwardOptions {
   headDim: number;
   /** The adapter's matrices: rows divide 16, columns and depth 16, too. */
   shape: SubgroupMatrixShape;
-  /** Lanes of a subgroup. */
+  /** Lanes of a subgroup, a multiple of 8. */
   lanes: number;
   /** Pairs of subgroups of a workgroup. */
   subgroups: number;
@@ -46,37 +47,29 @@ export interface SubgroupMatrixBackwardOptions {
   primitives: MatrixPrimitives;
 }
 
-/** dy gets norms up to this. */
+/** The largest norm of a row of dy, once it is multiplied. */
 const LARGEST_DY = 2 ** 10;
-/** ds is at most this: twice a norm of dy times one of v. */
+/** The same of ds, of which twice a norm of dy times one of v is a bound. */
 const LARGEST_DS = 2 ** 15;
-/** What p is multiplied by: sums of many rows have small weights. */
-const WEIGHT_UNIT = 2 ** 10;
 /** Stands for the norm of zeros. */
 const SMALLEST = "1e-30";
-
-/** Rows that a place of a binding is computed for. */
-interface Operand {
-  binding: string;
-  place: (row: string) => string;
-  /** What the values are multiplied by. */
-  factor?: string;
-}
 
 /** Backward for queries or for keys. Workgroups: tiles of rows, query heads. */
 export function subgroupMatrixBackward(options: SubgroupMatrixBackwardOptions): string {
   const { headDim, shape, lanes, subgroups, primitives } = options;
-  const query = options.rows === "query";
+  const sides = options.rows === "query" ? querySides(options) : keySides(options);
   const threads = lanes * subgroups * SIDES;
   const rows = rowsOfWorkgroup(subgroups);
+  const rowsAtOnce = threads / (COLUMNS / 4);
   const vectors = headDim / 4;
   const quads = backwardQuads(headDim);
   const stride = quads + PADDING;
   const staged = quads / 2; // vectors of a row that are staged at a time
-  const sumQuads = query ? quads / 2 : quads; // of a side's sums
+  const sumQuads = sides.apart ? quads : quads / 2; // of a side's sums
   const down = ROWS / shape.rows; // matrices of a side's rows
   const across = 4 * sumQuads / shape.columns; // of its sums' columns
   const steps = 4 * staged / shape.depth; // of half the numbers of a head
+  const passes = Math.ceil(4 * sumQuads / COLUMNS); // of the sums through `scores`
   const tile = { tile: "tile", depthInRows: true, stride };
   const scoresOf = [0, 1].map((half): MatrixProduct => ({
     name: `scores_${half}`,
@@ -90,110 +83,64 @@ export function subgroupMatrixBackward(options: SubgroupMatrixBackwardOptions): 
     right: { ...tile, depthInRows: false },
   };
   const scores: SumsArray = { name: "scores", width: 4 };
-  const rowsOfSide = `${ROWS}u * pair`;
+  const rowsOfPair = (d: number) => `${ROWS}u * pair + ${d * shape.rows}u`;
   const inScores = (d: number, column: number): SumsPlace => ({
     shape,
     array: scores,
-    at: `(side * ${rows}u + ${rowsOfSide} + ${d * shape.rows}u) * ${SCORES_STRIDE}u + ${column / 4}u`,
+    at: `(side * ${rows}u + ${rowsOfPair(d)}) * ${SCORES_STRIDE}u + ${column / 4}u`,
     stride: SCORES_STRIDE,
   });
-  const of = (count: number, text: (i: number) => string) => repeat(count, text);
+  const of = repeat;
+  const eachSide = (text: (side: number) => string) => repeat(SIDES, text);
   const load = (side: "left" | "right", name: string, product: MatrixProduct, at: string) =>
     primitives.load(side, name, { shape, product, at });
-
-  const operands: Record<"q" | "k" | "v" | "dy", Operand> = {
-    q: { binding: "q", place: (row) => `q_place(${row}) + head * ${vectors}u`, factor: "(params.scale * LOG2E)" },
-    k: { binding: "k", place: (row) => `k_place(${row}) + kv_head * ${vectors}u` },
-    v: { binding: "v", place: (row) => `v_place(${row}) + kv_head * ${vectors}u` },
-    dy: { binding: "dy", place: (row) => `y_place(${row}, head) * ${vectors}u`, factor: "dy_factor" },
-  };
-  const { q, k, v, dy } = operands;
-  const [own, others] = query ? [[q, dy], [k, v]] : [[k, v], [q, dy]];
-  const rowsAtOnce = threads / (COLUMNS / 4);
-  const ofSides = (text: (side: number) => string) => of(SIDES, text);
-  // An invocation's share of `count` rows of `width` vectors.
-  const moves = (count: number, width: number, text: (i: number) => string) =>
-    repeat(Math.ceil(count * width / threads), (i) => {
-      const guard = (i + 1) * threads > count * width ? `if (at < ${count * width}u) ` : "";
-      return `{ let at = thread + ${i * threads}u; let of_row = at / ${width}u; let quad = at % ${width}u; ${guard}{ ${text(i)} } }`;
-    });
-  const clamped = (value: string, { factor }: Pick<Operand, "factor"> = {}) =>
-    `vec4<f16>(clamp(${factor ? `${value} * ${factor}` : value}, vec4<f32>(-65504.0), vec4<f32>(65504.0)))`;
-  const inHead = quads > vectors ? `quad < ${vectors}u && ` : "";
-  const registers = range(Math.ceil(COLUMNS * quads / threads));
-  const read = (start: string) =>
-    ofSides((s) =>
-      moves(COLUMNS, quads, (i) =>
-        `next${s}_${i} = vec4<f32>();
-      if (${inHead}${start} + of_row < columns.y) { next${s}_${i} = ${others[s].binding}[${
-          others[s].place(`${start} + of_row`)
-        } + quad]; }`)
-    );
-  const put = ofSides((s) =>
-    moves(COLUMNS, quads, (i) => `tile[(${s * COLUMNS}u + of_row) * ${stride}u + quad] = ${clamped(`next${s}_${i}`, others[s])};`)
-  );
+  const multiplied = (value: string, factor?: string) => inHalf(factor ? `${value} * ${factor}` : value);
+  const moves = (count: number, width: number, text: (i: number) => string) => vectorsOfRows({ rows: count, quads: width, threads }, text);
   const stage = (half: number) =>
-    ofSides((s) =>
+    eachSide((s) =>
       moves(rows, staged, () =>
         `var value = vec4<f32>();
       if (${half * staged}u + quad < ${vectors}u && first_row + of_row < total) {
-        value = ${own[s].binding}[${own[s].place("first_row + of_row")} + ${half * staged}u + quad];
+        value = ${sides.own[s].binding}[${sides.own[s].place("first_row + of_row")} + ${half * staged}u + quad];
       }
-      tile[(${s * rows}u + of_row) * ${staged}u + quad] = ${clamped("value", own[s])};`)
+      tile[(${s * rows}u + of_row) * ${staged}u + quad] = ${multiplied("value", sides.own[s].factor)};`)
     );
-  const scoresAt = (side: string) => `scores[(${side} * ${rows}u + row) * ${SCORES_STRIDE}u + four]`;
-  const weightsAt = (side: number) => `weights[(${side * rows}u + row) * ${WEIGHTS_STRIDE}u + four]`;
-  const columnValues = (part: string) => `bitcast<vec4<f32>>(vec4<u32>(${range(4).map((n) => `column${n}.${part}`).join(", ")}))`;
-  const columnEnds = (part: string) => `vec4<u32>(${range(4).map((n) => `column${n}.${part}`).join(", ")})`;
-  // What the kernel knows of each row, or of each of an invocation's columns.
-  const readRow = query ? "let of_row = of_rows[y_place(row, head)]; rows_seen[i] = vec4<u32>(of_row.x, seen, of_row.zw);" : "";
-  const readColumns = query ? "" : repeat(4, (n) =>
-    `var column${n} = vec4<u32>();
-    if (first + 4u * four + ${n}u < columns.y) { column${n} = of_rows[y_place(first + 4u * four + ${n}u, head)]; }`);
-  const weights = query
-    ? `let own = rows_seen[row];
-      let here = vec4<u32>(first + 4u * four) + vec4<u32>(0u, 1u, 2u, 3u) - own.x < vec4<u32>(own.y); // wraps below the range
-      let p = exp2(${scoresAt("0u")} - bitcast<f32>(own.z));
-      let ds = select(vec4<f32>(), p * (${scoresAt("1u")} - bitcast<f32>(own.w) * dy_factor) * ds_factor, here);
-      ${weightsAt(0)} = ${clamped("ds")};`
-    : `let key = vec4<u32>(first_row + row);
-      let here = (key >= ${columnEnds("x")}) & (key < ${columnEnds("y")});
-      let p = select(vec4<f32>(), exp2(${scoresAt("0u")} - ${columnValues("z")}), here);
-      let ds = select(vec4<f32>(), p * (${scoresAt("1u")} - ${columnValues("w")} * dy_factor) * ds_factor, here);
-      ${weightsAt(0)} = ${clamped("ds")};
-      ${weightsAt(1)} = ${clamped(`p * ${WEIGHT_UNIT}.0`)};`;
-  const dyNorm = (row: string) => `norms[y_place(${row}, head)]`;
-  const vNorm = (key: string) => `norms[params.rows * params.heads + ${key} * params.kv_heads + kv_head]`;
-  const norm = query
-    ? { ownNorm: dyNorm("row"), otherNorm: vNorm("i"), seen: "true", dy: "own_norm", v: "other_norm" }
-    : { ownNorm: vNorm("row"), otherNorm: dyNorm("i"), seen: "ranges[i].y > ranges[i].x", dy: "other_norm", v: "own_norm" };
-  const factor = (side: number) =>
-    query
-      ? "params.scale / (dy_factor * ds_factor)"
-      : side === 0
-      ? "1.0 / (LOG2E * dy_factor * ds_factor)"
-      : `1.0 / (${WEIGHT_UNIT}.0 * dy_factor)`;
-  const result = (side: number) =>
-    query
-      ? `dq[dq_place(first_row + row) + head * ${vectors}u + quad]`
-      : `dkv[${side === 0 ? "dk_place" : "dv_place"}(first_row + row) + head * ${vectors}u + quad]`;
-  const passes = Math.ceil(4 * sumQuads / COLUMNS); // the sums pass through `scores`
+  // Columns of a tile: from memory to registers, and from there, in f16, to workgroup memory.
+  const registers = range(Math.ceil(COLUMNS * quads / threads));
+  const inHead = quads > vectors ? `quad < ${vectors}u && ` : "";
+  const read = (start: string) =>
+    eachSide((s) =>
+      moves(COLUMNS, quads, (i) =>
+        `next${s}_${i} = vec4<f32>();
+      if (${inHead}${start} + of_row < columns.y) { next${s}_${i} = ${sides.others[s].binding}[${
+          sides.others[s].place(`${start} + of_row`)
+        } + quad]; }`)
+    );
+  const put = eachSide((s) =>
+    moves(
+      COLUMNS,
+      quads,
+      (i) => `tile[(${s * COLUMNS}u + of_row) * ${stride}u + quad] = ${multiplied(`next${s}_${i}`, sides.others[s].factor)};`,
+    )
+  );
+  const scoreOf = (side: number) => `scores[(${side * rows}u + row) * ${SCORES_STRIDE}u + four]`;
+  const eachRow = (text: string) =>
+    of(Math.ceil(rows / rowsAtOnce), (i) => {
+      const guard = (i + 1) * rowsAtOnce > rows ? `if (row < ${rows}u) ` : "";
+      return `    { let row = thread / ${COLUMNS / 4}u + ${i * rowsAtOnce}u; ${guard}{\n${text}\n} }`;
+    });
   return `enable f16; ${primitives.directives}
 ${OPERANDS_WGSL}
 @group(0) @binding(5) var<storage, read> dy: array<vec4<f32>>; // (rows, heads · headDim)
 @group(0) @binding(6) var<storage, read> of_rows: array<vec4<u32>>; // (rows, heads): range of keys, bits of lse in powers of two, bits of delta
 @group(0) @binding(7) var<storage, read> norms: array<f32>; // of dy (rows, heads), of v (keys, kvHeads)
-${
-    query
-      ? "@group(0) @binding(8) var<storage, read_write> dq: array<vec4<f32>>; // (rows, heads · headDim)"
-      : `@group(0) @binding(8) var<storage, read> key_ranges: array<vec2<u32>>; // (keys): rows that may see a key
-@group(0) @binding(9) var<storage, read_write> dkv: array<vec4<f32>>; // of every query head`
-  }
+${sides.bindings}
 fn y_place(row: u32, head: u32) -> u32 { return row * params.heads + head; }
+fn weight_place(row: u32) -> u32 { return row * ${WEIGHTS_STRIDE}u; }
 var<workgroup> tile: array<vec4<f16>, ${backwardTile({ headDim, subgroups })}>; // of sides: a half of own rows; then columns
 var<workgroup> scores: array<vec4<f32>, ${SIDES * rows * SCORES_STRIDE}>; // of sides: [row][column / 4]
-var<workgroup> weights: array<vec4<f16>, ${(query ? 1 : SIDES) * rows * WEIGHTS_STRIDE}>; // the same
-${query ? `var<workgroup> rows_seen: array<vec4<u32>, ${rows}>; // as of_rows, with a count of keys` : ""}
+var<workgroup> weights: array<vec4<f16>, ${(sides.apart ? SIDES : 1) * rows * WEIGHTS_STRIDE}>; // the same
+${sides.memory}
 var<workgroup> from_end: atomic<u32>;
 var<workgroup> to_end: atomic<u32>;
 var<workgroup> span: vec2<u32>;
@@ -201,33 +148,24 @@ var<workgroup> own_norm: atomic<u32>; // the largest, as bits: those of positive
 var<workgroup> other_norm: atomic<u32>;
 ${primitives.declarations({ shape, lanes, products: [...scoresOf, mix], arrays: [scores] })}
 
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-  ${primitives.place.parameters}
-) {
-  ${primitives.place.statements}
+${matrixMain(threads, primitives)}
   let four = thread % ${COLUMNS / 4}u; // columns 4 · four … of rows thread / ${COLUMNS / 4}, … are an invocation's
   let side = subgroup % ${SIDES}u;
   let pair = subgroup / ${SIDES}u;
   let head = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
-  let total = ${query ? "params.rows" : "params.keys"};
-  let first_row = ${
-    query ? "(groups.x - 1u - group.x)" : "group.x"
-  } * ${rows}u; // causal attention gives the most to do to late queries, early keys
+  let total = ${sides.total};
+  let first_row = (${sides.tile}) * ${rows}u;
   for (var i = thread; i < ${rows}u; i += ${threads}u) {
     let row = min(first_row + i, total - 1u);
-    let range = ${query ? "ranges" : "key_ranges"}[row];
-    let end = min(range.y, ${query ? "params.keys" : "params.rows"});
+    let range = ${sides.ranges}[row];
+    let end = min(range.y, ${sides.columns});
     let seen = select(0u, end - range.x, end > range.x && first_row + i < total);
-    ${readRow}
+    ${sides.readRow}
     if (seen > 0u) {
       atomicMax(&from_end, 0xffffffffu - range.x);
       atomicMax(&to_end, end);
-      atomicMax(&own_norm, bitcast<u32>(${norm.ownNorm}));
+      atomicMax(&own_norm, bitcast<u32>(${sides.ownNorm}));
     }
   }
   workgroupBarrier();
@@ -235,12 +173,14 @@ fn main(
   let columns = workgroupUniformLoad(&span);
   var largest = 0.0;
   for (var i = columns.x + thread; i < columns.y; i += ${threads}u) {
-    if (${norm.seen}) { largest = max(largest, ${norm.otherNorm}); }
+    if (${sides.counts}) { largest = max(largest, ${sides.otherNorm}); }
   }
   atomicMax(&other_norm, bitcast<u32>(largest));
   workgroupBarrier();
-  let dy_factor = ${LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&${norm.dy})), ${SMALLEST});
-  let ds_factor = ${LARGEST_DS / 2 / LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&${norm.v})), ${SMALLEST});
+  let dy_factor = ${LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&${sides.dyNorm})), ${SMALLEST});
+  let ds_factor = ${LARGEST_DS / 2 / LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&${
+    sides.dyNorm === "own_norm" ? "other_norm" : "own_norm"
+  })), ${SMALLEST});
 ${
     of(2, (half) =>
       `${stage(half)}
@@ -252,99 +192,71 @@ ${
               "left",
               `own${d}_${half}_${i}`,
               scoresOf[half],
-              `(side * ${rows}u + ${rowsOfSide} + ${d * shape.rows}u) * ${staged}u + ${i * shape.depth / 4}u`,
+              `(side * ${rows}u + ${rowsOfPair(d)}) * ${staged}u + ${i * shape.depth / 4}u`,
             )))
       }
   workgroupBarrier();`)
   }
 ${of(down, (d) => of(across, (j) => primitives.sums(`sum${d}_${j}`, shape)))}
-${ofSides((s) => registers.map((i) => `var next${s}_${i} = vec4<f32>();`).join(" "))}
+${eachSide((s) => registers.map((i) => `var next${s}_${i} = vec4<f32>();`).join(" "))}
 ${read("columns.x")}
   for (var first = columns.x; first < columns.y; first += ${COLUMNS}u) {
 ${put}
-${readColumns}
+${sides.readColumns}
     if (first + ${COLUMNS}u < columns.y) {
 ${read(`first + ${COLUMNS}u`)}
     }
     workgroupBarrier();
 ${
-    of(COLUMNS / shape.columns, (j) =>
-      `    {
+    of(COLUMNS / shape.columns, (j) => {
+      const at = (half: number, i: number) =>
+        `side * ${COLUMNS * stride}u + ${j * shape.columns * stride + half * staged + i * shape.depth / 4}u`;
+      return `    {
 ${of(down, (d) => primitives.sums(`s${d}`, shape))}
 ${
         of(2, (half) =>
           of(steps, (i) =>
-            `{ ${
-              load(
-                "right",
-                "part",
-                scoresOf[half],
-                `side * ${COLUMNS * stride}u + ${j * shape.columns * stride + half * staged + i * shape.depth / 4}u`,
-              )
-            }
+            `{ ${load("right", "part", scoresOf[half], at(half, i))}
 ${of(down, (d) => primitives.multiply(`s${d}`, scoresOf[half], { left: `own${d}_${half}_${i}`, right: "part" }))} }`))
       }
 ${of(down, (d) => primitives.store(`s${d}`, inScores(d, j * shape.columns)))}
-    }`)
-  }
-    workgroupBarrier();
-${
-    repeat(Math.ceil(rows / rowsAtOnce), (i) => {
-      const row = `thread / ${COLUMNS / 4}u + ${i * rowsAtOnce}u`;
-      const guard = (i + 1) * rowsAtOnce > rows ? `if (row < ${rows}u) ` : "";
-      return `    { let row = ${row}; ${guard}{
-      ${weights}
-    } }`;
+    }`;
     })
   }
     workgroupBarrier();
+${eachRow(`let s = ${scoreOf(0)}; let d = ${scoreOf(1)};\n${sides.weights}`)}
+    workgroupBarrier();
 ${
-    of(COLUMNS / shape.depth, (i) =>
-      `    {
-${
-        of(down, (d) =>
-          load(
-            "left",
-            `p${d}`,
-            mix,
-            `(${query ? "" : `side * ${rows}u + `}${rowsOfSide} + ${d * shape.rows}u) * ${WEIGHTS_STRIDE}u + ${i * shape.depth / 4}u`,
-          ))
-      }
+    of(COLUMNS / shape.depth, (i) => {
+      const ofSide = sides.apart ? `side * ${rows}u + ` : "";
+      const left = (d: number) => `(${ofSide}${rowsOfPair(d)}) * ${WEIGHTS_STRIDE}u + ${i * shape.depth / 4}u`;
+      const right = (j: number) =>
+        `side * ${sides.apart ? COLUMNS * stride : sumQuads}u + ${i * shape.depth * stride + j * shape.columns / 4}u`;
+      return `    {
+${of(down, (d) => load("left", `p${d}`, mix, left(d)))}
 ${
         of(across, (j) =>
-          `{ ${
-            load(
-              "right",
-              "part",
-              mix,
-              `side * ${query ? sumQuads : COLUMNS * stride}u + ${i * shape.depth * stride + j * shape.columns / 4}u`,
-            )
-          }
+          `{ ${load("right", "part", mix, right(j))}
 ${of(down, (d) => primitives.multiply(`sum${d}_${j}`, mix, { left: `p${d}`, right: "part" }))} }`)
       }
-    }`)
+    }`;
+    })
   }
     workgroupBarrier();
   }
 ${
-    of(passes, (pass) =>
-      `${
-        of(down, (d) =>
-          range(across).filter((j) => Math.floor(j * shape.columns / COLUMNS) === pass)
-            .map((j) => primitives.store(`sum${d}_${j}`, inScores(d, j * shape.columns % COLUMNS))).join("\n"))
-      }
+    of(passes, (pass) => {
+      const inPass = range(across).filter((j) => Math.floor(j * shape.columns / COLUMNS) === pass);
+      const first = (s: number) => pass * COLUMNS / 4 + (sides.apart ? 0 : s * sumQuads);
+      const end = (s: number) => sides.apart ? vectors : Math.min((s + 1) * sumQuads, vectors);
+      const stores = eachSide((s) =>
+        `{ let quad = ${first(s)}u + four; if (quad < ${end(s)}u) { ${sides.results[s]} = ${scoreOf(s)} * (${sides.factors[s]}); } }`
+      );
+      return `${of(down, (d) => inPass.map((j) => primitives.store(`sum${d}_${j}`, inScores(d, j * shape.columns % COLUMNS))).join("\n"))}
   workgroupBarrier();
-  for (var row = thread / ${COLUMNS / 4}u; row < ${rows}u; row += ${rowsAtOnce}u) {
-    if (first_row + row < total) {
-${
-        ofSides((s) =>
-          `      { let quad = ${pass * COLUMNS / 4 + (query ? s * sumQuads : 0)}u + four;
-      if (quad < ${query ? Math.min((s + 1) * sumQuads, vectors) : vectors}u) { ${result(s)} = ${scoresAt(`${s}u`)} * (${factor(s)}); } }`
-        )
-      }
-    }
-  }
-  workgroupBarrier();`)
+${eachRow(`if (first_row + row < total) {\n${stores}\n}`)}
+  workgroupBarrier();`;
+    })
   }
 }`;
 }

@@ -8,10 +8,10 @@
  *
  * The numbers of the next keys or values are on their way to registers, all at once, while these are multiplied.
  */
-import type { MatrixPrimitives, MatrixProduct, SumsArray, SumsPlace } from "../matrix_primitives.ts";
+import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE } from "./subgroup_matrix_tile.ts";
-import { OPERANDS_WGSL, range, repeat } from "./text.ts";
+import { inHalf, OPERANDS_WGSL, range, repeat, vectorsOfRows } from "./text.ts";
 
 /** log2 of how far a score may lie beyond the largest one that counts. */
 const RISE = 8;
@@ -65,12 +65,7 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   });
   const of = (count: number, text: (i: number) => string) => repeat(count, text);
   // Rows of keys or values: from memory to registers, and from there, in f16, to workgroup memory.
-  const moves = (count: number, text: (i: number) => string) =>
-    repeat(Math.ceil(count * quads / threads), (i) => {
-      const guard = (i + 1) * threads > count * quads ? `if (at < ${count * quads}u) ` : "";
-      return `{ let at = thread + ${i * threads}u; let of_row = at / ${quads}u; let quad = at % ${quads}u; ${guard}{ ${text(i)} } }`;
-    });
-  const clamped = (value: string) => `vec4<f16>(clamp(${value}, vec4<f32>(-65504.0), vec4<f32>(65504.0)))`;
+  const moves = (count: number, text: (i: number) => string) => vectorsOfRows({ rows: count, quads, threads }, text);
   const inHead = quads > vectors ? `quad < ${vectors}u && ` : "";
   const read = (name: string, start: string, place: string) =>
     moves(KEYS, (i) =>
@@ -78,7 +73,7 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
       if (${inHead}${start} + of_row < keys.y) { ${name}${i} = ${name}[${place.replace("ROW", `${start} + of_row`)} + quad]; }`);
   const readKeys = (start: string) => read("k", start, `k_place(ROW) + kv_head * ${vectors}u`);
   const readValues = read("v", "first", `v_place(ROW) + kv_head * ${vectors}u`);
-  const put = (name: string) => moves(KEYS, (i) => `tile[of_row * ${stride}u + quad] = ${clamped(`${name}${i}`)};`);
+  const put = (name: string) => moves(KEYS, (i) => `tile[of_row * ${stride}u + quad] = ${inHalf(`${name}${i}`)};`);
   const registers = (name: string) => range(Math.ceil(KEYS * quads / threads)).map((i) => `var ${name}${i} = vec4<f32>(0.0);`).join(" ");
   // A lane has some of the keys of its rows, every perRow-th four of them.
   const perRow = Math.max(1, lanes / ROWS);
@@ -117,14 +112,7 @@ var<workgroup> higher: atomic<u32>; // whether a score lies too far beyond the l
 var<workgroup> raised: u32;
 ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
 
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-  ${primitives.place.parameters}
-) {
-  ${primitives.place.statements}
+${matrixMain(threads, primitives)}
   let part = lane % ${perRow}u;
   let head = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
@@ -148,7 +136,7 @@ ${
       if (quad < ${vectors}u) {
         value = q[q_place(min(first_row + of_row, params.rows - 1u)) + head * ${vectors}u + quad] * (params.scale * LOG2E);
       }
-      tile[of_row * ${stride}u + quad] = ${clamped("value")};`)
+      tile[of_row * ${stride}u + quad] = ${inHalf("value")};`)
   }
   workgroupBarrier();
   if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }

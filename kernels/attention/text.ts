@@ -6,6 +6,20 @@ export const range = (n: number): number[] => Array.from({ length: n }, (_, i) =
 /** A text for each of 0 … n-1, in lines. */
 export const repeat = (n: number, text: (i: number) => string): string => range(n).map(text).join("\n");
 
+/** An invocation's share of rows of vectors, where each stands: `of_row` and `quad`. */
+export function vectorsOfRows(
+  { rows, quads, threads }: { rows: number; quads: number; threads: number },
+  text: (i: number) => string,
+): string {
+  return repeat(Math.ceil(rows * quads / threads), (i) => {
+    const guard = (i + 1) * threads > rows * quads ? `if (at < ${rows * quads}u) ` : "";
+    return `{ let at = thread + ${i * threads}u; let of_row = at / ${quads}u; let quad = at % ${quads}u; ${guard}{ ${text(i)} } }`;
+  });
+}
+
+/** Four numbers as f16, what is beyond its range as its largest. */
+export const inHalf = (value: string): string => `vec4<f16>(clamp(${value}, vec4<f32>(-65504.0), vec4<f32>(65504.0)))`;
+
 /** Parameters and ranges, the same in every attention kernel. Places count vec4s. */
 export const PARAMS_WGSL = `
 struct Params {

@@ -5,7 +5,14 @@
  * The subgroups of a workgroup compute a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
  * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied.
  */
-import { type MatrixPrimitives, type MatrixProduct, SUBGROUP_MATRICES, type SumsArray, type TilePart } from "../matrix_primitives.ts";
+import {
+  matrixMain,
+  type MatrixPrimitives,
+  type MatrixProduct,
+  SUBGROUP_MATRICES,
+  type SumsArray,
+  type TilePart,
+} from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { type Epilogue, type Form, header, NO_EPILOGUE, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
@@ -190,14 +197,7 @@ fn finish(${split ? "part: u32, " : ""}row: u32, column: u32, subgroup: u32, lan
     }
   }
 }
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-  ${primitives.place.parameters}
-) {
-  ${primitives.place.statements}
+${matrixMain(threads, primitives)}
   let first_row = group.x * ${tile.rows}u;
   let first_column = group.y * ${tile.columns}u;
   let row_part = subgroup / ${subgroups.across}u * ${tile.rows / subgroups.down}u;

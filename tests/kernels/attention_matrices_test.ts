@@ -40,9 +40,9 @@ for (const [name, item] of Object.entries(CASES)) {
     const made = operands(item);
     const { out, lse } = attentionReference(rounded(made));
     for (const matrices of kinds(gpu)) {
-      for (const factor of [1, 1e-9, 1e6]) { // gradients have no usual size
+      for (const [factor, beside] of [[1, false], [1e-9, true], [1e6, false]] as const) { // gradients have no usual size
         const dout = randomFloats(made.q.length, 4, { scale: factor });
-        const [actualOut, actualLse, ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout });
+        const [actualOut, actualLse, ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout, beside });
         assertLess(relativeError(actualOut, out), 3e-4); // weights are rounded, too
         assertLess(Math.max(...actualLse.map((value, i) => Math.abs(value - lse[i]))), 1e-5);
         const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);

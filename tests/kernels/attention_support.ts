@@ -37,21 +37,33 @@ export function operands(
   };
 }
 
+/** What is computed, and how. */
+type Computation = Pick<AttentionOperands, "variant" | "columns" | "matrices"> & {
+  /** Gradient of the result, where gradients are wanted. */
+  dout?: Float32Array<ArrayBuffer>;
+  /** Whether keys and values are columns of one tensor. */
+  beside?: boolean;
+};
+
 /** Forward and, where the variant has it, backward, on the GPU. */
-export async function compute(
-  gpu: Gpu,
-  made: AttentionReferenceArgs,
-  options: Pick<AttentionOperands, "variant" | "columns" | "matrices"> & { dout?: Float32Array<ArrayBuffer> },
-) {
+export async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: Computation) {
   using plan = new Plan(gpu);
   const { heads, kvHeads, headDim, scale } = made;
   const rows = made.ranges.length / 2;
   const keys = made.k.length / kvHeads / headDim;
-  const { dout, ...how } = options;
+  const width = kvHeads * headDim;
+  const { dout, beside, ...how } = options;
+  const keyValue = beside && plan.persistent([keys, 2 * width], {
+    data: Float32Array.from({ length: 2 * keys * width }, (_, i) => {
+      const [row, column] = [Math.floor(i / (2 * width)), i % (2 * width)];
+      return column < width ? made.k[row * width + column] : made.v[row * width + column - width];
+    }),
+  });
   const args = {
     q: plan.persistent([rows, heads * headDim], { data: made.q as Float32Array }),
-    k: plan.persistent([keys, kvHeads * headDim], { data: made.k as Float32Array }),
-    v: plan.persistent([keys, kvHeads * headDim], { data: made.v as Float32Array }),
+    k: keyValue || plan.persistent([keys, width], { data: made.k as Float32Array }),
+    v: keyValue || plan.persistent([keys, width], { data: made.v as Float32Array }),
+    vOffset: keyValue ? width : 0,
     ranges: plan.persistent([rows, 2], { dtype: "u32", data: made.ranges as Uint32Array }),
     heads,
     kvHeads,
@@ -80,7 +92,7 @@ export async function compute(
   plan.run();
   const [values, sums, dq, dkv] = (await gpu.read(...kept)).map((bytes) => new Float32Array(bytes.buffer));
   if (!dq) return [values, sums];
-  const half = (first: number) => dkv.filter((_, i) => Math.floor(i / (kvHeads * headDim)) % 2 === first);
+  const half = (first: number) => dkv.filter((_, i) => Math.floor(i / width) % 2 === first);
   return [values, sums, dq, half(0), half(1)];
 }
 
