@@ -15,7 +15,7 @@ interface PendingStep extends StepFacts {
 }
 
 /** See the module's text. */
-export class StepReader implements Disposable {
+export class StepReader implements AsyncDisposable {
   readonly #history: History;
   readonly #check: (step: TrainingStep) => void;
   readonly #early = new Map<number, TrainingStep>();
@@ -72,8 +72,9 @@ export class StepReader implements Disposable {
     return ready;
   }
 
-  /** Frees the memory of the numbers. */
-  [Symbol.dispose](): void {
+  /** Frees the memory of the numbers, once nothing is read any more: Dawn ends a process that leaves a promise of it open. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reading.catch(() => {});
     this.#history[Symbol.dispose]();
   }
 }

@@ -137,7 +137,7 @@ export async function* train<S>(
   const saveEvery = options.saveEvery === "epoch" ? stepsPerEpoch : options.saveEvery ?? 0;
   const { grouping: possible } = trainable;
   const grouping = perStep === 1 && possible && (possible.most > 1 || possible.inTurn) ? possible : undefined;
-  using reader = new StepReader(trainable.gpu, {
+  await using reader = new StepReader(trainable.gpu, {
     first: step,
     losses: perStep,
     together: grouping?.most ?? 1,

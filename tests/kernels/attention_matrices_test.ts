@@ -4,15 +4,14 @@ import { fullRanges } from "./key_ranges.ts";
 import { type AttentionMatrices, attentionMatrices } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
-import { EMULATED_MATRICES, LANES } from "./emulated_matrices.ts";
+import { matricesOf } from "./emulated_matrices.ts";
+import { largestMatrices } from "../../kernels/subgroup_matrix.ts";
+import { fitsAttention } from "../../kernels/attention/subgroup_matrix_tile.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 
-const EMULATED: AttentionMatrices = {
-  shape: { rows: 16, columns: 16, depth: 16 }, // smaller ones take minutes to compile here
-  lanes: LANES,
-  subgroups: 2,
-  primitives: EMULATED_MATRICES,
-};
+const SUBGROUPS = 2;
+const EMULATED = { rows: 16, columns: 16, depth: 16 }; // smaller ones take minutes to compile where they are emulated
+
 /** The operands as the kernel rounds them: queries with the scale of the scores. */
 function rounded({ q, k, v, ...rest }: AttentionReferenceArgs): AttentionReferenceArgs {
   const factor = Math.fround(rest.scale) * Math.LOG2E;
@@ -27,8 +26,11 @@ const CASES: Record<string, Case> = {
   "blocks": { ranges: fullRanges({ segments: [9, 64] }), keys: 73, heads: 2, kvHeads: 2, headDim: 20 },
 };
 
-/** Emulated ones, and the adapter's own where it has them. */
-const kinds = (gpu: Gpu): AttentionMatrices[] => [EMULATED, ...[attentionMatrices(gpu) ?? []].flat()];
+/** The adapter's own matrices, otherwise emulated ones. */
+function available(gpu: Gpu): AttentionMatrices {
+  const shape = largestMatrices(gpu.subgroupMatrices.filter(fitsAttention)) ?? EMULATED;
+  return { shape, subgroups: SUBGROUPS, ...matricesOf(gpu, shape) };
+}
 
 /** Error of gradients, relative where they are not zero; what is left then is relative to the sums that cancel each other out. */
 function gradientError(actual: ArrayLike<number>, expected: Float64Array, cancelled: number): number {
@@ -39,15 +41,14 @@ for (const [name, item] of Object.entries(CASES)) {
   gpuTest(`attention by subgroup matrices and its gradients equal the reference: ${name}`, async (gpu) => {
     const made = operands(item);
     const { out, lse } = attentionReference(rounded(made));
-    for (const matrices of kinds(gpu)) {
-      for (const [factor, beside] of [[1, false], [1e-9, true], [1e6, false]] as const) { // gradients have no usual size
-        const dout = randomFloats(made.q.length, 4, { scale: factor });
-        const [actualOut, actualLse, ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout, beside });
-        assertLess(relativeError(actualOut, out), 3e-4); // weights are rounded, too
-        assertLess(Math.max(...actualLse.map((value, i) => Math.abs(value - lse[i]))), 1e-5);
-        const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
-        [dq, dk, dv].forEach((expected, i) => assertLess(gradientError(actual[i], expected, factor), 1e-3, ["dq", "dk", "dv"][i]));
-      }
+    const matrices = available(gpu);
+    for (const [factor, beside] of [[1, false], [1e-9, true], [1e6, false]] as const) { // gradients have no usual size
+      const dout = randomFloats(made.q.length, 4, { scale: factor });
+      const [actualOut, actualLse, ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout, beside });
+      assertLess(relativeError(actualOut, out), 3e-4); // weights are rounded, too
+      assertLess(Math.max(...actualLse.map((value, i) => Math.abs(value - lse[i]))), 1e-5);
+      const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
+      [dq, dk, dv].forEach((expected, i) => assertLess(gradientError(actual[i], expected, factor), 1e-3, ["dq", "dk", "dv"][i]));
     }
   });
 }
@@ -71,13 +72,12 @@ gpuTest("gradients of attention by subgroup matrices: rows and values of very di
   const dout = randomFloats(made.q.length, 4).map((value, i) => value * size(Math.floor(i / 40)));
   (made.v as Float32Array).forEach((value, i) => (made.v as Float32Array)[i] = 300 * value * size(Math.floor(i / 20)));
   const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
-  for (const matrices of kinds(gpu)) {
-    const actual = (await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout })).slice(2);
-    [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(actual[i], expected), 2e-3));
-    for (let row = 1; row < 70; row++) { // each row's own error: the first of a sequence sees one key, which leaves nothing of dq
-      const of = (values: ArrayLike<number>) => Array.from(values).slice(40 * row, 40 * row + 40);
-      if (PACKED[2 * row + 1] - PACKED[2 * row] > 1) assertLess(relativeError(of(actual[0]), of(dq)), 1e-2, `dq of row ${row}`);
-    }
+  const matrices = available(gpu);
+  const actual = (await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout })).slice(2);
+  [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(actual[i], expected), 2e-3));
+  for (let row = 1; row < 70; row++) { // each row's own error: the first of a sequence sees one key, which leaves nothing of dq
+    const of = (values: ArrayLike<number>) => Array.from(values).slice(40 * row, 40 * row + 40);
+    if (PACKED[2 * row + 1] - PACKED[2 * row] > 1) assertLess(relativeError(of(actual[0]), of(dq)), 1e-2, `dq of row ${row}`);
   }
 });
 
@@ -86,10 +86,9 @@ gpuTest("attention by subgroup matrices: scores far apart, rising from key to ke
   const { k } = made;
   (k as Float32Array).forEach((value, i) => (k as Float32Array)[i] = value * Math.floor(i / 20) / 100);
   const { out } = attentionReference(rounded(made));
-  for (const matrices of kinds(gpu)) {
-    const [actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices });
-    assertLess(relativeError(actual, out), 3e-4);
-  }
+  const matrices = available(gpu);
+  const [actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices });
+  assertLess(relativeError(actual, out), 3e-4);
 });
 
 gpuTest("attention by subgroup matrices: what stands in unused rows has no influence", async (gpu) => {
@@ -100,10 +99,9 @@ gpuTest("attention by subgroup matrices: what stands in unused rows has no influ
   const dout = randomFloats(padded.q.length, 4);
   const { dq, dk, dv } = attentionBackwardReference(rounded(padded), dout);
   for (const values of [padded.q, padded.k, padded.v, dout]) (values as Float32Array).fill(NaN, 70 * values.length / 77);
-  for (const matrices of kinds(gpu)) {
-    const [actual] = await compute(gpu, cache, { variant: "subgroup_matrix", matrices });
-    assertLess(relativeError(actual, out), 3e-4);
-    const gradients = (await compute(gpu, padded, { variant: "subgroup_matrix", matrices, dout })).slice(2);
-    [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 1e-3, ["dq", "dk", "dv"][i]));
-  }
+  const matrices = available(gpu);
+  const [actual] = await compute(gpu, cache, { variant: "subgroup_matrix", matrices });
+  assertLess(relativeError(actual, out), 3e-4);
+  const gradients = (await compute(gpu, padded, { variant: "subgroup_matrix", matrices, dout })).slice(2);
+  [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 1e-3, ["dq", "dk", "dv"][i]));
 });

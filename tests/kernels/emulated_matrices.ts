@@ -3,7 +3,8 @@
  * a "subgroup" are eight invocations in a row, each of which keeps its share of the sums. A factor is the place at which it lies; a held one is
  * copied.
  */
-import type { MatrixPrimitives, MatrixProduct, TilePart } from "../../kernels/matrix_primitives.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
+import { type MatrixPrimitives, type MatrixProduct, SUBGROUP_MATRICES, type TilePart } from "../../kernels/matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../../kernels/subgroup_matrix.ts";
 
 /** Lanes of an emulated subgroup. */
@@ -76,3 +77,10 @@ fn ${name}(sums: ptr<function, array<f32, ${share}>>, at: u32, stride: u32, lane
   store: (sums, { array, at, stride }) => `lay_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
   restore: (sums, { array, at, stride }) => `lift_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
 };
+
+/** Matrices of that shape: the adapter's own where it has them, also where it would not choose them; otherwise emulated ones. */
+export function matricesOf(gpu: Gpu, shape: SubgroupMatrixShape): { lanes: number; primitives: MatrixPrimitives } {
+  const own = gpu.subgroupSize > 0 &&
+    gpu.subgroupMatrices.some(({ rows, columns, depth }) => rows === shape.rows && columns === shape.columns && depth === shape.depth);
+  return own ? { lanes: gpu.subgroupSize, primitives: SUBGROUP_MATRICES } : { lanes: LANES, primitives: EMULATED_MATRICES };
+}

@@ -15,7 +15,7 @@ import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { type SubgroupMatrixShape, subgroupMatrixShapes } from "../../kernels/subgroup_matrix.ts";
-import { EMULATED_MATRICES, LANES } from "./emulated_matrices.ts";
+import { matricesOf } from "./emulated_matrices.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 import { randomMatrix } from "./weights_support.ts";
 
@@ -50,8 +50,8 @@ interface Case {
   largest?: number;
 }
 
-/** The product by emulated matrices, or by the adapter's own. */
-async function emulated(gpu: Gpu, form: Form, options: Case & { own?: boolean }): Promise<Float32Array> {
+/** The product by matrices of a given shape, or by those that the adapter chooses. */
+async function product(gpu: Gpu, form: Form, options: Case & { own?: boolean }): Promise<Float32Array> {
   const { rows, weight, dtype, tensors, before, shape = SMALL.shape, tile = SMALL.tile, splits, largest } = options;
   const [columns, depth] = form === "rows" ? [weight.rows, weight.columns] : [weight.columns, weight.rows];
   using plan = new Plan(gpu);
@@ -63,7 +63,7 @@ async function emulated(gpu: Gpu, form: Form, options: Case & { own?: boolean })
   );
   subgroupMatrixProduct(plan, form, {
     ...{ rows, columns, depth, dtype, rowStride: columns, firstColumn: 0 },
-    ...(options.own ? {} : { shape, tile, splits, lanes: LANES, primitives: EMULATED_MATRICES }),
+    ...(options.own ? {} : { shape, tile, splits, ...matricesOf(gpu, shape) }),
     largest,
     tensors: { ...given, ...weightTensors(weight.blocks[0]), y },
     epilogue: { bias: !!tensors.bias, residual: !!tensors.residual, accumulate: !!before },
@@ -81,20 +81,20 @@ for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       const dy = randomFloats(rows * outputs, 5);
       const bias = randomFloats(outputs, 3);
       const residual = randomFloats(rows * outputs, 4);
-      const y = await emulated(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual } });
+      const y = await product(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual } });
       const expected = linearReference(roundedRows(x, inputs), w, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
       const what = `(${rows}, ${inputs}, ${outputs})`;
       assertLess(relativeError(y, expected), 2e-6, what);
       if (takesSubgroupMatrices(gpu, { dtype })) {
-        const own = await emulated(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual }, own: true });
+        const own = await product(gpu, "rows", { rows, weight, dtype, tensors: { a: x, bias, residual }, own: true });
         assertLess(relativeError(own, expected), 2e-6, `the adapter's own ${what}`);
       }
       const before = randomFloats(rows * inputs, 6);
-      const dx = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before });
+      const dx = await product(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before });
       const expectedDx = linearBackwardReference(roundedRows(dy, outputs), { x, weight: w, rows, inputs, outputs }).dx;
       assertLess(relativeError(dx, expectedDx.map((v, i) => v + before[i])), 2e-6, `backward ${what}`);
       if (takesSubgroupMatrices(gpu, { dtype })) {
-        const own = await emulated(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before, own: true });
+        const own = await product(gpu, "columns", { rows, weight, dtype, tensors: { a: dy }, before, own: true });
         assertLess(relativeError(own, expectedDx.map((v, i) => v + before[i])), 2e-6, `the adapter's own backward ${what}`);
       }
       const exact = linearReference(x, values, { rows, inputs, outputs, bias }).map((v, i) => v + residual[i]);
@@ -118,7 +118,7 @@ gpuTest("subgroup matrices: the shapes of NVIDIA's, other tiles", async (gpu) =>
       [{ rows: 8, columns: 8, depth: 8 }, { rows: 8, columns: 32, depth: 8, down: 1, across: 4 }],
     ]
   ) {
-    const y = await emulated(gpu, "rows", { rows, weight, dtype: "bf16", tensors: { a: x }, shape, tile });
+    const y = await product(gpu, "rows", { rows, weight, dtype: "bf16", tensors: { a: x }, shape, tile });
     assertLess(relativeError(y, expected), 2e-6, JSON.stringify(tile));
   }
   destroyMatrix(gpu, weight);
@@ -129,7 +129,7 @@ gpuTest("subgroup matrices: rows of any size stay in range, rows of zeros give z
   const scales = [1e6, 1, 1e-6, 1e30, 1e-30, 0, 65504, 3e38];
   const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 2, scale: 0.01 });
   const x = randomFloats(scales.length * inputs, 1).map((v, i) => v * scales[Math.floor(i / inputs)] / 4);
-  const y = await emulated(gpu, "rows", { rows: scales.length, weight, dtype: "bf16", tensors: { a: x } });
+  const y = await product(gpu, "rows", { rows: scales.length, weight, dtype: "bf16", tensors: { a: x } });
   const expected = linearReference(x, values, { rows: scales.length, inputs, outputs });
   scales.forEach((scale, row) => {
     const own = (all: ArrayLike<number>) => Array.from({ length: outputs }, (_, i) => all[row * outputs + i]);
@@ -138,7 +138,7 @@ gpuTest("subgroup matrices: rows of any size stay in range, rows of zeros give z
   for (const bad of [Infinity, NaN]) {
     const broken = randomFloats(2 * inputs, 1);
     broken[3] = bad;
-    const z = await emulated(gpu, "rows", { rows: 2, weight, dtype: "bf16", tensors: { a: broken } });
+    const z = await product(gpu, "rows", { rows: 2, weight, dtype: "bf16", tensors: { a: broken } });
     assert(z.subarray(0, outputs).every((v) => !Number.isFinite(v)), `${bad} got lost`);
     assert(z.subarray(outputs).every(Number.isFinite), `${bad} spread to another row`);
   }
@@ -151,7 +151,7 @@ gpuTest("subgroup matrices: weights beyond f16 become its largest numbers, small
     dtype: "bf16",
     values: Float32Array.from({ length: 32 }, (_, i) => i % 4 ? 0 : weights[i / 4]),
   });
-  const y = await emulated(gpu, "rows", { rows: 1, weight, dtype: "bf16", tensors: { a: Float32Array.of(1, 0, 0, 0) } });
+  const y = await product(gpu, "rows", { rows: 1, weight, dtype: "bf16", tensors: { a: Float32Array.of(1, 0, 0, 0) } });
   assertEquals([...y.subarray(0, 2), ...y.subarray(6)], [65504, -65504, 1, -1]);
   for (let i = 2; i < 6; i++) assert(Math.abs(y[i] - weights[i]) <= 2 ** -25, `${weights[i]} became ${y[i]}`);
   destroyMatrix(gpu, weight);
@@ -165,7 +165,7 @@ gpuTest("subgroup matrices: blocks of a matrix share their rows, other activatio
   const common = { rows: 5, columns: 24, depth: 8, dtype: "f16" as const, epilogue: PLAIN, rowStride: 24, firstColumn: 0 };
   const record = (x: typeof a) =>
     subgroupMatrixProduct(plan, "rows", {
-      ...{ ...common, ...SMALL, lanes: LANES, primitives: EMULATED_MATRICES },
+      ...{ ...common, ...SMALL, ...matricesOf(gpu, SMALL.shape) },
       tensors: { a: x, ...weightTensors(weight.blocks[0]), y },
     });
   const lengths = [a, a, other, a].map((x) => {
@@ -226,10 +226,10 @@ gpuTest(
         for (const splits of [1, 3]) {
           const what = `${dtype} (${rows}, ${inputs}, ${outputs}) in ${splits}`;
           const common = { rows, weight, dtype, tile, splits, largest: 8 };
-          const y = await emulated(gpu, "rows", { ...common, tensors: { a: x, bias, residual } });
+          const y = await product(gpu, "rows", { ...common, tensors: { a: x, bias, residual } });
           assertLess(relativeError(y, expected), 2e-6, what);
           assertLess(
-            relativeError(await emulated(gpu, "columns", { ...common, tensors: { a: dy }, before }), dx),
+            relativeError(await product(gpu, "columns", { ...common, tensors: { a: dy }, before }), dx),
             2e-6,
             `backward ${what}`,
           );
