@@ -19,6 +19,9 @@ const PARTLY_READ: readonly [label: RegExp, binding: string][] = [[/^gather_rows
 /** Kernels that sum in f16: tiled products, and attention in f16 tiles. Others round factors at most. */
 const SUMS_IN_HALF = /f16 sums|tiled_half/;
 
+/** Kernels that multiply subgroup matrices. */
+const MATRICES = /subgroup.matrix/;
+
 /** The work of a dispatch. */
 export function workOf({ label, tensors, flops }: ProfileEntry): Work {
   const looked = PARTLY_READ.find(([pattern]) => pattern.test(label))?.[1];
@@ -64,7 +67,7 @@ export function profileByKernel(entries: readonly ProfileEntry[]): ProfileLine[]
   }).sort((a, b) => b.ms - a.ms);
 }
 
-/** Prints milliseconds, FLOP/s and bytes/s by kernel, and the share of what two small kernels reach in the same run. */
+/** Prints milliseconds, FLOP/s and bytes/s by kernel, and the share of what small kernels reach in the same run. */
 export async function printProfile(gpu: Gpu, entries: readonly ProfileEntry[]): Promise<void> {
   const limits = await measureLimits(gpu);
   const lines = profileByKernel(entries);
@@ -72,23 +75,29 @@ export async function printProfile(gpu: Gpu, entries: readonly ProfileEntry[]): 
   console.log(profileTable(lines, limits));
   const rate = (value: number) => (value / 1e9).toFixed(0);
   const half = limits.halfFlops ? `, ${rate(limits.halfFlops)} of f16 (the limit of kernels that sum in f16)` : "";
-  const rates = `${rate(limits.bytes)} GB/s copied (read and written), ${rate(limits.flops)} GFLOP/s of f32 FMAs${half}`;
+  const matrices = limits.matrixFlops ? `, ${rate(limits.matrixFlops)} of subgroup matrices` : "";
+  const rates = `${rate(limits.bytes)} GB/s copied (read and written), ${rate(limits.flops)} GFLOP/s of f32 FMAs${half}${matrices}`;
   console.log(`${all.toFixed(2)} ms on the GPU in all. Limits, measured in this run: ${rates}.`);
   console.log("Bytes are those of every tensor once; operations of attention those of all pairs, also of masked ones.");
+}
+
+/** Operations a second that a kernel could do at most. */
+function limitOf(label: string, { flops, halfFlops, matrixFlops }: Limits): number {
+  return (MATRICES.test(label) && matrixFlops) || (SUMS_IN_HALF.test(label) && halfFlops) || flops;
 }
 
 function profileTable(lines: readonly ProfileLine[], limits: Limits): string {
   const all = lines.reduce((sum, { ms }) => sum + ms, 0);
   const share = (value: number, limit: number) => `${(100 * value / limit).toFixed(0)} %`;
   return markdownTable(
-    ["kernel", "dispatches", "ms", "of the time", "GFLOP/s", "of the FMA limit", "GB/s", "of the copy limit"],
+    ["kernel", "dispatches", "ms", "of the time", "GFLOP/s", "of the limit", "GB/s", "of the copy limit"],
     lines.map(({ label, count, ms, flops, bytes }) => [
       label,
       count,
       ms.toFixed(3),
       share(ms, all),
       flops ? (flops / ms / 1e6).toFixed(1) : "",
-      flops ? share(flops / ms * 1000, (SUMS_IN_HALF.test(label) && limits.halfFlops) || limits.flops) : "",
+      flops ? share(flops / ms * 1000, limitOf(label, limits)) : "",
       (bytes / ms / 1e6).toFixed(2),
       share(bytes / ms * 1000, limits.bytes),
     ]),
