@@ -1,12 +1,15 @@
-import { assertLess } from "@std/assert";
+import { assert, assertLess } from "@std/assert";
 import { attentionBackwardReference, attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
-import { fullRanges } from "./key_ranges.ts";
 import { type AttentionMatrices, attentionMatrices } from "../../kernels/attention/operands.ts";
+import { subgroupMatrixBackward } from "../../kernels/attention/subgroup_matrix_backward_wgsl.ts";
+import { fitsAttention, subgroupMatrixBackwardBytes, subgroupMatrixBytes } from "../../kernels/attention/subgroup_matrix_tile.ts";
+import { subgroupMatrixForward } from "../../kernels/attention/subgroup_matrix_wgsl.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
+import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
+import { largestMatrices } from "../../kernels/subgroup_matrix.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
 import { matricesOf } from "./emulated_matrices.ts";
-import { largestMatrices } from "../../kernels/subgroup_matrix.ts";
-import { fitsAttention } from "../../kernels/attention/subgroup_matrix_tile.ts";
+import { fullRanges } from "./key_ranges.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 
 const SUBGROUPS = 2;
@@ -104,4 +107,34 @@ gpuTest("attention by subgroup matrices: what stands in unused rows has no influ
   assertLess(relativeError(actual, out), 3e-4);
   const gradients = (await compute(gpu, padded, { variant: "subgroup_matrix", matrices, dout })).slice(2);
   [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 1e-3, ["dq", "dk", "dv"][i]));
+});
+
+/** Bytes of the workgroup variables of a text. */
+function workgroupBytes(code: string): number {
+  const sizes: Record<string, number> = {
+    "u32": 4,
+    "f32": 4,
+    "atomic<u32>": 4,
+    "vec2<u32>": 8,
+    "vec4<u32>": 16,
+    "vec4<f32>": 16,
+    "vec4<f16>": 8,
+  };
+  const declared = [...code.matchAll(/var<workgroup> \w+: (?:array<(.+), (\d+)>|(.+));/g)];
+  return declared.reduce((sum, [, of, count, single]) => sum + (of ? sizes[of] * Number(count) : sizes[single]), 0);
+}
+
+Deno.test("attention by subgroup matrices takes the workgroup memory that was said", () => {
+  for (const headDim of [20, 80, 128]) {
+    for (const subgroups of [2, 4]) {
+      const options = { headDim, shape: EMULATED, lanes: 32, subgroups, primitives: SUBGROUP_MATRICES };
+      const forward = workgroupBytes(subgroupMatrixForward({ ...options, lse: true }));
+      const backward = (["query", "key"] as const).map((rows) => workgroupBytes(subgroupMatrixBackward({ ...options, rows })));
+      for (
+        const [bytes, said] of [[forward, subgroupMatrixBytes(options)], [Math.max(...backward), subgroupMatrixBackwardBytes(options)]]
+      ) {
+        assert(bytes <= said && said - bytes < 64, `${bytes} bytes, not ${said}, for heads of ${headDim} and ${subgroups} subgroups`);
+      }
+    }
+  }
 });
