@@ -17,6 +17,7 @@ import { recordTiledHalf } from "./tiled_half.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
 import { subgroupMatrixForward } from "./subgroup_matrix_wgsl.ts";
+import { tileGroups } from "./text.ts";
 import { tiledForward } from "./tiled_forward_wgsl.ts";
 import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 
@@ -56,7 +57,8 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   if (rows === 0) return { out, lse };
   const operands = { q, k, v, ranges };
   const results = { y: out, ...(lse ? { lse } : {}) };
-  const options = { lse: lse !== undefined };
+  const causal = args.causal ?? false;
+  const options = { lse: lse !== undefined, causal };
   const label = `attention ${variant} ${headDim}`;
   if (variant === "software") {
     const shape = softwareShape(headDim, group);
@@ -72,19 +74,19 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     plan.dispatch({ label, code: tiledForward(headDim, { ...options, columns }) }, {
       tensors: { ...operands, ...results },
       params,
-      workgroups: [Math.ceil(rows / TILE), heads],
+      workgroups: tileGroups({ rows, tile: TILE, heads, causal }),
       flops: 2 * flops,
     });
   } else if (variant === "tiled_half") {
     if (lse) throw new Error('attention: the variant "tiled_half" computes no lse; use "tiled"');
-    recordTiledHalf(plan, { ...operands, out, headDim, params, label, flops: 2 * flops });
+    recordTiledHalf(plan, { ...operands, out, headDim, causal, params, label, flops: 2 * flops });
   } else if (variant === "subgroup_matrix") {
     const matrices = expectMatrices(plan.gpu, args.matrices);
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
       tensors: { ...operands, ...results },
       params,
-      workgroups: [Math.ceil(rows / rowsOfWorkgroup(matrices.subgroups)), heads],
+      workgroups: tileGroups({ rows, tile: rowsOfWorkgroup(matrices.subgroups), heads, causal }),
       flops: 2 * flops,
     });
   } else {

@@ -6,6 +6,7 @@ import keySumCode from "./key_sum.wgsl" with { type: "text" };
 import { type AttentionOperands, backwardVariant, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { softwareBackwardKey, softwareBackwardQuery, softwareShape } from "./software_wgsl.ts";
 import { recordSubgroupMatrixBackward } from "./subgroup_matrix_backward.ts";
+import { tileGroups } from "./text.ts";
 import { BACKWARD_COLUMNS, tiledBackwardKey, tiledBackwardQuery } from "./tiled_backward_wgsl.ts";
 import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 
@@ -35,7 +36,7 @@ export interface AttentionGradients {
  * @throws {Error} when shapes do not fit together
  */
 export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): AttentionGradients {
-  const { q, k, v, ranges, out, lse, dout, keyRanges, heads, kvHeads, headDim } = args;
+  const { q, k, v, ranges, out, lse, dout, keyRanges, heads, kvHeads, headDim, causal = false } = args;
   const { rows, keys, group, params, flops } = checkOperands(args);
   expectShape(out, [rows, heads * headDim]);
   expectShape(dout, [rows, heads * headDim]);
@@ -81,16 +82,16 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   if (variant === "tiled") {
     expectWorkgroupMemory(plan.gpu, tiledBytes(BACKWARD_COLUMNS));
     const delta = plan.scratch([rows, heads], { label: "attention delta" });
-    plan.dispatch({ label: label("dq"), code: tiledBackwardQuery(headDim) }, {
+    plan.dispatch({ label: label("dq"), code: tiledBackwardQuery(headDim, { causal }) }, {
       tensors: { ...operands, lse, delta, y: out, dq },
       params,
-      workgroups: [Math.ceil(rows / TILE), heads],
+      workgroups: tileGroups({ rows, tile: TILE, heads, causal }),
       flops: 3 * flops,
     });
-    plan.dispatch({ label: label("dkv"), code: tiledBackwardKey(headDim) }, {
+    plan.dispatch({ label: label("dkv"), code: tiledBackwardKey(headDim, { causal }) }, {
       ...ofKeys,
       tensors: { ...operands, lse, delta, ...ofKeys.tensors },
-      workgroups: [Math.ceil(keys / TILE), heads],
+      workgroups: tileGroups({ rows: keys, tile: TILE, heads, causal }),
     });
   } else {
     recordSubgroupMatrixBackward(plan, { ...args, params, flops, dq, ofKeys, label });

@@ -17,14 +17,14 @@ export interface Operand {
 
 /** One of the kernels. */
 export interface Sides {
+  /** What rows are. */
+  readonly rows: "queries" | "keys";
   /** Rows of the tile, of either side: left factors of the scores. */
   readonly own: readonly [Operand, Operand];
   /** Columns of the tile: right factors of the scores, and of what is summed. */
   readonly others: readonly [Operand, Operand];
   /** How many rows there are in all. */
   readonly total: string;
-  /** First row of a workgroup's tile: causal attention gives the most to do to late queries and early keys, which come first. */
-  readonly tile: string;
   /** Binding of the columns that a row sees, and how many columns there are in all. */
   readonly ranges: string;
   readonly columns: string;
@@ -76,10 +76,10 @@ export function querySides({ headDim, subgroups }: { headDim: number; subgroups:
   const dq = `dq[dq_place(first_row + row) + head * ${vectors}u + quad]`;
   const factor = "params.scale / (dy_factor * ds_factor)";
   return {
+    rows: "queries",
     own: [q, dy],
     others: [k, v],
     total: "params.rows",
-    tile: "groups.x - 1u - group.x",
     ranges: "ranges",
     columns: "params.keys",
     ownNorm: dyNorm("row"),
@@ -107,10 +107,10 @@ export function keySides({ headDim, subgroups }: { headDim: number; subgroups: n
   const { q, k, v, dy } = operands(vectors);
   const ofColumns = (part: string) => `vec4<u32>(${range(4).map((n) => `column${n}.${part}`).join(", ")})`;
   return {
+    rows: "keys",
     own: [k, v],
     others: [q, dy],
     total: "params.keys",
-    tile: "group.x",
     ranges: "key_ranges",
     columns: "params.rows",
     ownNorm: vNorm("row"),

@@ -56,6 +56,8 @@ export interface AttentionOperands {
   vOffset?: number;
   /** As `qStride`, of v. */
   vStride?: number;
+  /** Whether late queries see the most keys, as in a decoder. It changes no result, only which workgroups begin first; false when left out. */
+  causal?: boolean;
   /** Which kernels; chosen by the adapter and R when left out. */
   variant?: AttentionVariant;
   /** Columns of a tile of the variant `tiled`, forward; chosen by the adapter when left out. */

@@ -7,7 +7,7 @@ import rowsCode from "./backward_rows.wgsl" with { type: "text" };
 import { expectMatrices, expectWorkgroupMemory } from "./operands.ts";
 import { subgroupMatrixBackward } from "./subgroup_matrix_backward_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBackwardBytes } from "./subgroup_matrix_tile.ts";
-import { GRADIENT_WGSL, PARAMS_WGSL } from "./text.ts";
+import { GRADIENT_WGSL, PARAMS_WGSL, tileGroups } from "./text.ts";
 
 /** Invocations of a workgroup of `backward_rows.wgsl`, and how many of them own a row. */
 const [WORKGROUP, PARTS] = [64, 8];
@@ -32,7 +32,7 @@ export interface SubgroupMatrixBackwardArgs extends AttentionBackwardArgs {
  * @throws {Error} when the adapter has no such matrices, or too little workgroup memory
  */
 export function recordSubgroupMatrixBackward(plan: Plan, args: SubgroupMatrixBackwardArgs): void {
-  const { q, k, v, ranges, out, lse, dout, heads, kvHeads, headDim, params, flops, dq, ofKeys, label } = args;
+  const { q, k, v, ranges, out, lse, dout, heads, kvHeads, headDim, causal = false, params, flops, dq, ofKeys, label } = args;
   const { rows, keys } = params;
   const matrices = expectMatrices(plan.gpu, args.matrices);
   expectWorkgroupMemory(plan.gpu, subgroupMatrixBackwardBytes({ headDim, ...matrices }));
@@ -46,15 +46,15 @@ export function recordSubgroupMatrixBackward(plan: Plan, args: SubgroupMatrixBac
   });
   const tile = rowsOfWorkgroup(matrices.subgroups);
   const operands = { q, k, v, ranges, dy: dout, of_rows: ofRows, norms };
-  plan.dispatch({ label: label("dq"), code: subgroupMatrixBackward({ rows: "query", headDim, ...matrices }) }, {
+  plan.dispatch({ label: label("dq"), code: subgroupMatrixBackward({ rows: "queries", headDim, causal, ...matrices }) }, {
     tensors: { ...operands, dq },
     params,
-    workgroups: [Math.ceil(rows / tile), heads],
+    workgroups: tileGroups({ rows, tile, heads, causal }),
     flops: 3 * flops,
   });
-  plan.dispatch({ label: label("dkv"), code: subgroupMatrixBackward({ rows: "key", headDim, ...matrices }) }, {
+  plan.dispatch({ label: label("dkv"), code: subgroupMatrixBackward({ rows: "keys", headDim, causal, ...matrices }) }, {
     ...ofKeys,
     tensors: { ...operands, ...ofKeys.tensors },
-    workgroups: [Math.ceil(keys / tile), heads],
+    workgroups: tileGroups({ rows: keys, tile, heads, causal }),
   });
 }

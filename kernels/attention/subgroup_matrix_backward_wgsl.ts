@@ -29,14 +29,16 @@ import {
   SIDES,
   WEIGHTS_STRIDE,
 } from "./subgroup_matrix_tile.ts";
-import { inHalf, OPERANDS_WGSL, range, repeat, vectorsOfRows } from "./text.ts";
+import { inHalf, OPERANDS_WGSL, range, repeat, tilePlace, vectorsOfRows } from "./text.ts";
 
 /** Options of {@linkcode subgroupMatrixBackward}. */
 export interface SubgroupMatrixBackwardOptions {
-  /** What rows are: `query` assigns dq, `key` dk and dv of one query head. */
-  rows: "query" | "key";
+  /** What rows are: `queries` assigns dq, `keys` dk and dv of one query head. */
+  rows: "queries" | "keys";
   /** Numbers of a head, a multiple of 4. */
   headDim: number;
+  /** See `AttentionOperands`. */
+  causal: boolean;
   /** The adapter's matrices: rows divide 16, columns and depth 16, too. */
   shape: SubgroupMatrixShape;
   /** Lanes of a subgroup, a multiple of 8. */
@@ -54,10 +56,10 @@ const LARGEST_DS = 2 ** 15;
 /** Stands for the norm of zeros. */
 const SMALLEST = "1e-30";
 
-/** Backward for queries or for keys. Workgroups: tiles of rows, query heads. */
+/** Backward for queries or for keys. Workgroups: see `tilePlace`. */
 export function subgroupMatrixBackward(options: SubgroupMatrixBackwardOptions): string {
   const { headDim, shape, lanes, subgroups, primitives } = options;
-  const sides = options.rows === "query" ? querySides(options) : keySides(options);
+  const sides = options.rows === "queries" ? querySides(options) : keySides(options);
   const threads = lanes * subgroups * SIDES;
   const rows = rowsOfWorkgroup(subgroups);
   const rowsAtOnce = threads / (COLUMNS / 4);
@@ -152,10 +154,8 @@ ${matrixMain(threads, primitives)}
   let four = thread % ${COLUMNS / 4}u; // columns 4 · four … of rows thread / ${COLUMNS / 4}, … are an invocation's
   let side = subgroup % ${SIDES}u;
   let pair = subgroup / ${SIDES}u;
-  let head = group.y;
-  let kv_head = head / (params.heads / params.kv_heads);
+  ${tilePlace({ rows: sides.rows, tile: rows, causal: options.causal })}
   let total = ${sides.total};
-  let first_row = (${sides.tile}) * ${rows}u;
   for (var i = thread; i < ${rows}u; i += ${threads}u) {
     let row = min(first_row + i, total - 1u);
     let range = ${sides.ranges}[row];

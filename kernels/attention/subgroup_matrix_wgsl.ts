@@ -11,7 +11,7 @@
 import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE } from "./subgroup_matrix_tile.ts";
-import { inHalf, OPERANDS_WGSL, range, repeat, vectorsOfRows } from "./text.ts";
+import { inHalf, OPERANDS_WGSL, range, repeat, tilePlace, vectorsOfRows } from "./text.ts";
 
 /** log2 of how far a score may lie beyond the largest one that counts. */
 const RISE = 8;
@@ -23,6 +23,8 @@ export interface SubgroupMatrixForwardOptions {
   headDim: number;
   /** Whether `lse` is written. */
   lse: boolean;
+  /** See `AttentionOperands`. */
+  causal: boolean;
   /** The adapter's matrices: rows divide 16, columns and depth 16, too. */
   shape: SubgroupMatrixShape;
   /** Lanes of a subgroup, a power of two. */
@@ -33,9 +35,9 @@ export interface SubgroupMatrixForwardOptions {
   primitives: MatrixPrimitives;
 }
 
-/** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: tiles of rows, heads. */
+/** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: see `tilePlace`. */
 export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): string {
-  const { headDim, shape, lanes, subgroups, primitives } = options;
+  const { headDim, causal, shape, lanes, subgroups, primitives } = options;
   const threads = lanes * subgroups;
   const rows = rowsOfWorkgroup(subgroups);
   const vectors = headDim / 4;
@@ -114,9 +116,7 @@ ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] }
 
 ${matrixMain(threads, primitives)}
   let part = lane % ${perRow}u;
-  let head = group.y;
-  let kv_head = head / (params.heads / params.kv_heads);
-  let first_row = (groups.x - 1u - group.x) * ${rows}u; // the last first, since causal attention gives them the most to do
+  ${tilePlace({ rows: "queries", tile: rows, causal })}
   for (var i = thread; i < ${rows}u; i += ${threads}u) {
     let row = first_row + i;
     let own = ranges[min(row, params.rows - 1u)];

@@ -6,6 +6,34 @@ export const range = (n: number): number[] => Array.from({ length: n }, (_, i) =
 /** A text for each of 0 … n-1, in lines. */
 export const repeat = (n: number, text: (i: number) => string): string => range(n).map(text).join("\n");
 
+/** How the tiles of all heads are handed to workgroups. */
+export interface TileOrder {
+  /** What a tile's rows are. */
+  rows: "queries" | "keys";
+  /** Rows of a tile. */
+  tile: number;
+  /** See `AttentionOperands`. */
+  causal: boolean;
+}
+
+/**
+ * A workgroup's `head`, `kv_head` and `first_row`. GPUs take workgroups up with x running fastest. When late queries see the most keys, the tiles of
+ * all heads that have the most to do come first, so that none of them begins when the others are nearly done; otherwise the tiles of one head lie
+ * beside each other, which read the same keys.
+ */
+export function tilePlace({ rows, tile, causal }: TileOrder): string {
+  const along = causal ? "y" : "x";
+  return `let head = group.${causal ? "x" : "y"};
+  let kv_head = head / (params.heads / params.kv_heads);
+  let first_row = ${rows === "queries" ? `(groups.${along} - 1u - group.${along})` : `group.${along}`} * ${tile}u;`;
+}
+
+/** The workgroups that {@linkcode tilePlace} expects. */
+export function tileGroups(options: { rows: number; tile: number; heads: number; causal: boolean }): [number, number] {
+  const tiles = Math.ceil(options.rows / options.tile);
+  return options.causal ? [options.heads, tiles] : [tiles, options.heads];
+}
+
 /** An invocation's share of rows of vectors, where each stands: `of_row` and `quad`. */
 export function vectorsOfRows(
   { rows, quads, threads }: { rows: number; quads: number; threads: number },

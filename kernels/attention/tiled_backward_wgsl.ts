@@ -17,8 +17,8 @@ import {
 /** Columns of a tile: with wide ones, two kinds of sums would leave too few registers. */
 export const BACKWARD_COLUMNS: TileColumns = 64;
 
-/** Backward for the queries: assigns dq and delta (rows, heads), the sum of dout · y of a row and head. Workgroups: tiles of rows, heads. */
-export function tiledBackwardQuery(headDim: number): string {
+/** Backward for the queries: assigns dq and delta (rows, heads), the sum of dout · y of a row and head. Workgroups: see `tilePlace`. */
+export function tiledBackwardQuery(headDim: number, { causal }: { causal: boolean }): string {
   const vectors = headDim / 4;
   const shared = { headDim, columns: BACKWARD_COLUMNS };
   const ofRows = (binding: string) => `vec4<f32>(${XYZW.map((s) => `${binding}[y_place(safe.${s}, head)]`).join(", ")})`;
@@ -29,7 +29,7 @@ ${GRADIENT_WGSL}
 @group(0) @binding(8) var<storage, read_write> delta: array<f32>; // (rows, heads)
 @group(0) @binding(9) var<storage, read_write> dq: array<f32>;
 ${tiledMemory(BACKWARD_COLUMNS)}
-${tiledMain("params.rows")}
+${tiledMain("queries", { causal })}
   ${rowSpans("keys", { binding: "ranges", limit: "params.keys" })}
   let scale = params.scale * LOG2E;
   let row_lse = ${ofRows("lse")} * LOG2E;
@@ -94,9 +94,9 @@ ${
 
 /**
  * Backward for keys and values: assigns dk and dv of one query head; `key_sum.wgsl` adds up the heads of a group.
- * Rows of a tile are keys, columns queries. Workgroups: tiles of keys, query heads.
+ * Rows of a tile are keys, columns queries. Workgroups: see `tilePlace`.
  */
-export function tiledBackwardKey(headDim: number): string {
+export function tiledBackwardKey(headDim: number, { causal }: { causal: boolean }): string {
   const vectors = headDim / 4;
   const shared = { headDim, columns: BACKWARD_COLUMNS };
   const values = (weights: string, binding: string, place: (of: string) => string) => ({
@@ -109,7 +109,7 @@ ${GRADIENT_WGSL}
 @group(0) @binding(8) var<storage, read> key_ranges: array<vec2<u32>>; // (keys): rows that may see a key
 @group(0) @binding(9) var<storage, read_write> dkv: array<f32>; // of every query head
 ${tiledMemory(BACKWARD_COLUMNS)}
-${tiledMain("params.keys")}
+${tiledMain("keys", { causal })}
   ${rowSpans("queries", { binding: "key_ranges", limit: "params.rows" })}
   let scale = params.scale * LOG2E;
 ${declareSums("dk", headDim)}

@@ -16,8 +16,8 @@ import {
   XYZW,
 } from "./tiled_wgsl.ts";
 
-/** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: tiles of rows, heads. */
-export function tiledForward(headDim: number, { lse, columns }: { lse: boolean; columns: TileColumns }): string {
+/** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: see `tilePlace`. */
+export function tiledForward(headDim: number, { lse, columns, causal }: { lse: boolean; columns: TileColumns; causal: boolean }): string {
   const vectors = headDim / 4;
   const held = columnsOfThread(columns);
   const fold = (join: (a: string, b: string) => string): string => range(held).map((s) => `s${s}`).reduce(join);
@@ -25,7 +25,7 @@ export function tiledForward(headDim: number, { lse, columns }: { lse: boolean; 
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // (rows, heads · headDim)
 ${lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 ${tiledMemory(columns)}
-${tiledMain("params.rows")}
+${tiledMain("queries", { causal })}
   ${rowSpans("keys", { binding: "ranges", limit: "params.keys" })}
   let scale = params.scale * LOG2E;
   var largest = vec4<f32>(LOWEST);

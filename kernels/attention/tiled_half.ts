@@ -3,6 +3,7 @@ import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { halfHeads } from "./half_heads.ts";
 import { expectWorkgroupMemory } from "./operands.ts";
+import { tileGroups } from "./text.ts";
 import { HALF_KEYS, HALF_ROWS, LONGEST_HEAD, tiledHalfBytes, tiledHalfForward } from "./tiled_half_wgsl.ts";
 
 /** Checked operands as `attention` has them. */
@@ -15,6 +16,7 @@ export interface TiledHalfArgs {
   /** (R, H · hd) f32 */
   out: Tensor;
   headDim: number;
+  causal: boolean;
   /** Parameters of attention kernels. */
   params: Record<string, number>;
   /** Name in profiles, and the operations there. */
@@ -27,7 +29,7 @@ export interface TiledHalfArgs {
  *
  * @throws {Error} when a head is too long
  */
-export function recordTiledHalf(plan: Plan, { q, k, v, ranges, out, headDim, params, label, flops }: TiledHalfArgs): void {
+export function recordTiledHalf(plan: Plan, { q, k, v, ranges, out, headDim, causal, params, label, flops }: TiledHalfArgs): void {
   if (headDim > LONGEST_HEAD) {
     throw new Error(`attention: heads of ${headDim} numbers are too long for "tiled_half", which takes ${LONGEST_HEAD}`);
   }
@@ -38,13 +40,13 @@ export function recordTiledHalf(plan: Plan, { q, k, v, ranges, out, headDim, par
   const ofQ = inHalf("q", { x: q, rows, heads, tile: HALF_ROWS, across: true });
   const ofK = inHalf("k", { x: k, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: true });
   const ofV = inHalf("v", { x: v, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: false });
-  plan.dispatch({ label, code: tiledHalfForward(headDim) }, {
+  plan.dispatch({ label, code: tiledHalfForward(headDim, { causal }) }, {
     tensors: {
       ...{ q: ofQ.half, k: ofK.half, v: ofV.half, ranges, y: out },
       ...{ q_scales: ofQ.scales, k_scales: ofK.scales, v_scales: ofV.scales },
     },
     params: { ...params, q_stride: ofQ.rows, k_stride: ofK.rows },
-    workgroups: [Math.ceil(rows / HALF_ROWS), heads],
+    workgroups: tileGroups({ rows, tile: HALF_ROWS, heads, causal }),
     flops,
   });
 }

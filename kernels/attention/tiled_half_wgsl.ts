@@ -9,7 +9,7 @@
  * A weight has its value's power of two in it, and what a row's weights are relative to is the largest of these: none is beyond 1, and what f16 rounds
  * is small beside what the row's result is made of, however large the values of its neighbours are. The sum of weights is taken without these powers.
  */
-import { PARAMS_WGSL, range, repeat } from "./text.ts";
+import { PARAMS_WGSL, range, repeat, tilePlace } from "./text.ts";
 import { paddedHead } from "./half_heads.ts";
 
 /** Rows of a workgroup. */
@@ -49,10 +49,10 @@ const overKeys = (p: number, name: string, values: string[], fold: (a: string, b
 const larger = (a: string, b: string): string => `max(${a}, ${b})`;
 
 /**
- * The kernel: q, k, v and their scales, ranges → y (rows, heads · headDim). Workgroups: tiles of rows, heads. Strides in the parameters are rows of a
+ * The kernel: q, k, v and their scales, ranges → y (rows, heads · headDim). Workgroups: see `tilePlace`. Strides in the parameters are rows of a
  * head in `q`, and in `k` and `v`.
  */
-export function tiledHalfForward(headDim: number): string {
+export function tiledHalfForward(headDim: number, { causal }: { causal: boolean }): string {
   const { vectors, quads, pair } = cutColumns(headDim);
   const depth = paddedHead(headDim);
   const [rowQuads, keyQuads] = [HALF_ROWS / 4, HALF_KEYS / 4];
@@ -147,9 +147,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let tx = thread % 8u;
   let ty = thread / 8u;
   let odd = tx % 2u == 1u;
-  let head = group.y;
-  let kv_head = head / (params.heads / params.kv_heads);
-  let first_row = (groups.x - 1u - group.x) * ${HALF_ROWS}u; // the last first, since causal attention gives them the most to do
+  ${tilePlace({ rows: "queries", tile: HALF_ROWS, causal })}
 ${
     HALVES.map((p) =>
       `  let row${p} = vec4<u32>(first_row + ${64 * p}u + 4u * ty) + vec4<u32>(0u, 1u, 2u, 3u);

@@ -7,7 +7,7 @@
  * A thread (ty, tx) of 256 holds rows 4ty … 4ty + 3 of a tile, as vec4s, and of each 64 columns 4tx … 4tx + 3. Of the sums it holds the same
  * rows, whole vec4s tx, tx+16, … as long as there are 16 of them, and the rest as single columns tx, tx+16, ….
  */
-import { range, repeat } from "./text.ts";
+import { range, repeat, tilePlace } from "./text.ts";
 
 /** Parts of a vec4. */
 export const XYZW = ["x", "y", "z", "w"];
@@ -62,11 +62,11 @@ fn union_of(thread: u32, low: vec4<u32>, high: vec4<u32>) -> vec2<u32> {
 }`;
 
 /**
- * Beginning of `main`: `row`, the thread's rows, `real`, which of them there are, and `safe`, rows that there are. Groups: x tiles of rows, the
- * last first since causal attention gives it the most to do; y heads.
+ * Beginning of `main`: `row`, the thread's rows, `real`, which of them there are, and `safe`, rows that there are. Groups: see `tilePlace`.
  */
-export const tiledMain = (total: string): string =>
-  `@compute @workgroup_size(${THREADS})
+export const tiledMain = (rows: "queries" | "keys", { causal }: { causal: boolean }): string => {
+  const total = rows === "queries" ? "params.rows" : "params.keys";
+  return `@compute @workgroup_size(${THREADS})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -74,12 +74,11 @@ fn main(
 ) {
   let tx = thread % 16u;
   let ty = thread / 16u;
-  let head = group.y;
-  let kv_head = head / (params.heads / params.kv_heads);
-  let first_row = (groups.x - 1u - group.x) * ${TILE}u;
+  ${tilePlace({ rows, tile: TILE, causal })}
   let row = vec4<u32>(first_row + 4u * ty) + vec4<u32>(0u, 1u, 2u, 3u);
   let real = row < vec4<u32>(${total});
   let safe = min(row, vec4<u32>(${total} - 1u));`;
+};
 
 /** Spans in `binding` of the thread's rows: `start` and `seen`, with the end cut to `limit`; and `name`, the union of all rows'. */
 export function rowSpans(name: string, { binding, limit }: { binding: string; limit: string }): string {

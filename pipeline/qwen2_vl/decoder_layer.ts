@@ -100,6 +100,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
     kvHeads,
     headDim,
     ...keyValueColumns(network),
+    causal: true,
     lse: precise,
     precision: factorPrecision(weights.query),
   });
@@ -147,6 +148,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     kvHeads,
     headDim,
     ...keyValueColumns(network),
+    causal: true,
     precision: factorPrecision(weights.query),
   });
   const width = dkeys.shape[1];

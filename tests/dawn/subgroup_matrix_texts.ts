@@ -39,17 +39,36 @@ Deno.test({
     }
     for (const shape of SHAPES) {
       for (const headDim of [20, 80, 128]) {
-        const code = subgroupMatrixForward({ headDim, lse: true, shape, lanes: 32, subgroups: 4, primitives: SUBGROUP_MATRICES });
+        const code = subgroupMatrixForward({
+          headDim,
+          lse: true,
+          causal: true,
+          shape,
+          lanes: 32,
+          subgroups: 4,
+          primitives: SUBGROUP_MATRICES,
+        });
         const beginning = "enable subgroups; diagnostic(off, subgroup_uniformity);";
         texts.push([`attention ${headDim} ${JSON.stringify(shape)}`, `${beginning} ${code}`]);
-        for (const rows of ["query", "key"] as const) {
-          const backward = subgroupMatrixBackward({ rows, headDim, shape, lanes: 32, subgroups: 4, primitives: SUBGROUP_MATRICES });
+        for (const rows of ["queries", "keys"] as const) {
+          const backward = subgroupMatrixBackward({
+            rows,
+            headDim,
+            causal: true,
+            shape,
+            lanes: 32,
+            subgroups: 4,
+            primitives: SUBGROUP_MATRICES,
+          });
           texts.push([`attention, gradients of ${rows} ${headDim} ${JSON.stringify(shape)}`, `${beginning} ${backward}`]);
         }
       }
     }
     for (const headDim of [20, 80, 96]) {
-      texts.push([`attention f16 ${headDim}`, `enable subgroups; diagnostic(off, subgroup_uniformity); ${tiledHalfForward(headDim)}`]);
+      texts.push([
+        `attention f16 ${headDim}`,
+        `enable subgroups; diagnostic(off, subgroup_uniformity); ${tiledHalfForward(headDim, { causal: true })}`,
+      ]);
       for (const across of [true, false]) texts.push([`attention f16 heads ${headDim}`, halfHeadsWgsl(headDim, { across })]);
     }
     for (const [label, code] of texts) {

@@ -34,7 +34,7 @@ async function half(gpu: Gpu, made: Made, wide?: Float32Array<ArrayBuffer>): Pro
   };
   const out = plan.persistent([rows, width]);
   const ranges = plan.persistent([rows, 2], { dtype: "u32", data: made.ranges as Uint32Array });
-  attention(plan, { ...operands(), ranges, heads, kvHeads, headDim, scale, out, variant: "tiled_half" });
+  attention(plan, { ...operands(), ranges, heads, kvHeads, headDim, scale, out, variant: "tiled_half", causal: wide !== undefined });
   plan.run();
   return await gpu.readFloats(out);
 }

@@ -12,6 +12,8 @@ import { matricesOf } from "./emulated_matrices.ts";
 import { fullRanges } from "./key_ranges.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 
+/** In one order of workgroups only, since compiling takes most of the time; the other tiled kernels are tried in both. */
+const ON_MATRICES = { variant: "subgroup_matrix", causal: true } as const;
 const SUBGROUPS = 2;
 const EMULATED = { rows: 16, columns: 16, depth: 16 }; // smaller ones take minutes to compile where they are emulated
 
@@ -47,7 +49,7 @@ for (const [name, item] of Object.entries(CASES)) {
     const matrices = available(gpu);
     for (const [factor, beside] of [[1, false], [1e-9, true], [1e6, false]] as const) { // gradients have no usual size
       const dout = randomFloats(made.q.length, 4, { scale: factor });
-      const [actualOut, actualLse, ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout, beside });
+      const [actualOut, actualLse, ...actual] = await compute(gpu, made, { ...ON_MATRICES, matrices, dout, beside });
       assertLess(relativeError(actualOut, out), 3e-4); // weights are rounded, too
       assertLess(Math.max(...actualLse.map((value, i) => Math.abs(value - lse[i]))), 1e-5);
       const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
@@ -61,7 +63,7 @@ gpuTest("attention by the adapter's subgroup matrices equals the reference at lo
   for (const headDim of own ? [68, 128] : []) {
     const made = operands({ ranges: PACKED, keys: 77, heads: 6, kvHeads: 2, headDim });
     const dout = randomFloats(made.q.length, 4);
-    const [out, , ...actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices: own, dout });
+    const [out, , ...actual] = await compute(gpu, made, { ...ON_MATRICES, matrices: own, dout });
     assertLess(relativeError(out, attentionReference(rounded(made)).out), 3e-4);
     const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
     [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(actual[i], expected), 1e-3));
@@ -76,7 +78,7 @@ gpuTest("gradients of attention by subgroup matrices: rows and values of very di
   (made.v as Float32Array).forEach((value, i) => (made.v as Float32Array)[i] = 300 * value * size(Math.floor(i / 20)));
   const { dq, dk, dv } = attentionBackwardReference(rounded(made), dout);
   const matrices = available(gpu);
-  const actual = (await compute(gpu, made, { variant: "subgroup_matrix", matrices, dout })).slice(2);
+  const actual = (await compute(gpu, made, { ...ON_MATRICES, matrices, dout })).slice(2);
   [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(actual[i], expected), 2e-3));
   for (let row = 1; row < 70; row++) { // each row's own error: the first of a sequence sees one key, which leaves nothing of dq
     const of = (values: ArrayLike<number>) => Array.from(values).slice(40 * row, 40 * row + 40);
@@ -90,7 +92,7 @@ gpuTest("attention by subgroup matrices: scores far apart, rising from key to ke
   (k as Float32Array).forEach((value, i) => (k as Float32Array)[i] = value * Math.floor(i / 20) / 100);
   const { out } = attentionReference(rounded(made));
   const matrices = available(gpu);
-  const [actual] = await compute(gpu, made, { variant: "subgroup_matrix", matrices });
+  const [actual] = await compute(gpu, made, { ...ON_MATRICES, matrices });
   assertLess(relativeError(actual, out), 3e-4);
 });
 
@@ -103,9 +105,9 @@ gpuTest("attention by subgroup matrices: what stands in unused rows has no influ
   const { dq, dk, dv } = attentionBackwardReference(rounded(padded), dout);
   for (const values of [padded.q, padded.k, padded.v, dout]) (values as Float32Array).fill(NaN, 70 * values.length / 77);
   const matrices = available(gpu);
-  const [actual] = await compute(gpu, cache, { variant: "subgroup_matrix", matrices });
+  const [actual] = await compute(gpu, cache, { ...ON_MATRICES, matrices });
   assertLess(relativeError(actual, out), 3e-4);
-  const gradients = (await compute(gpu, padded, { variant: "subgroup_matrix", matrices, dout })).slice(2);
+  const gradients = (await compute(gpu, padded, { ...ON_MATRICES, matrices, dout })).slice(2);
   [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 1e-3, ["dq", "dk", "dv"][i]));
 });
 
@@ -127,9 +129,9 @@ function workgroupBytes(code: string): number {
 Deno.test("attention by subgroup matrices takes the workgroup memory that was said", () => {
   for (const headDim of [20, 80, 128]) {
     for (const subgroups of [2, 4]) {
-      const options = { headDim, shape: EMULATED, lanes: 32, subgroups, primitives: SUBGROUP_MATRICES };
+      const options = { headDim, causal: true, shape: EMULATED, lanes: 32, subgroups, primitives: SUBGROUP_MATRICES };
       const forward = workgroupBytes(subgroupMatrixForward({ ...options, lse: true }));
-      const backward = (["query", "key"] as const).map((rows) => workgroupBytes(subgroupMatrixBackward({ ...options, rows })));
+      const backward = (["queries", "keys"] as const).map((rows) => workgroupBytes(subgroupMatrixBackward({ ...options, rows })));
       for (
         const [bytes, said] of [[forward, subgroupMatrixBytes(options)], [Math.max(...backward), subgroupMatrixBackwardBytes(options)]]
       ) {

@@ -38,7 +38,7 @@ export function operands(
 }
 
 /** What is computed, and how. */
-type Computation = Pick<AttentionOperands, "variant" | "columns" | "matrices"> & {
+type Computation = Pick<AttentionOperands, "variant" | "columns" | "matrices" | "causal"> & {
   /** Gradient of the result, where gradients are wanted. */
   dout?: Float32Array<ArrayBuffer>;
   /** Whether keys and values are columns of one tensor. */

@@ -14,10 +14,14 @@ import { finiteDifference, gpuTest, randomFloats, relativeError } from "./suppor
 const NAMES = ["out", "lse", "dq", "dk", "dv"];
 
 /** Compares with the reference. */
-async function check(gpu: Gpu, variant: AttentionVariant, item: Case & { backward?: boolean; columns?: TileColumns }): Promise<void> {
+async function check(
+  gpu: Gpu,
+  variant: AttentionVariant,
+  item: Case & { backward?: boolean; columns?: TileColumns; causal?: boolean },
+): Promise<void> {
   const made = operands(item);
   const dout = randomFloats(made.q.length, 4);
-  const actual = await compute(gpu, made, { variant, columns: item.columns, dout: item.backward ? dout : undefined });
+  const actual = await compute(gpu, made, { variant, columns: item.columns, causal: item.causal, dout: item.backward ? dout : undefined });
   const { out, lse } = attentionReference(made);
   const { dq, dk, dv } = attentionBackwardReference(made, dout);
   actual.forEach((values, i) => {
@@ -37,7 +41,7 @@ const SHAPES = { software: ODD, tiled: { heads: 6, kvHeads: 2, headDim: 68 }, de
 for (const variant of ["software", "tiled"] as const) {
   gpuTest(`attention (${variant}) and its gradients equal the reference`, async (gpu) => {
     const shape = SHAPES[variant];
-    await check(gpu, variant, { ranges: PACKED, keys: 77, ...shape, backward: true });
+    await check(gpu, variant, { ranges: PACKED, keys: 77, ...shape, backward: true, causal: true });
     await check(gpu, variant, { ranges: ONE, keys: 1, ...shape, backward: true });
     await check(gpu, variant, { ranges: CACHE, keys: 301, ...shape, backward: true });
     await check(gpu, variant, { ranges: fullRanges({ segments: [9, 64] }), keys: 73, ...shape, backward: true });
