@@ -52,19 +52,19 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
     throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
   }
   if (rows === 0 || keys === 0) return { dq, dkv };
-  const operands = { q, k, v, ranges, dy: dout };
+  const withDelta = () => ({ q, k, v, ranges, dy: dout, lse, delta: plan.scratch([rows, heads], { label: "attention delta" }) });
   const label = (of: string) => `attention ${of} ${variant} ${headDim}`;
   if (variant === "software") {
     const shape = softwareShape(headDim, group);
-    const delta = plan.scratch([rows, heads], { label: "attention delta" });
+    const tensors = withDelta();
     plan.dispatch({ label: label("dq"), code: softwareBackwardQuery(shape) }, {
-      tensors: { ...operands, lse, delta, y: out, dq },
+      tensors: { ...tensors, y: out, dq },
       params,
       workgroups: [Math.ceil(rows * group / (8 * shape.items)), kvHeads],
       flops: 3 * flops,
     });
     plan.dispatch({ label: label("dkv"), code: softwareBackwardKey(shape) }, {
-      tensors: { ...operands, lse, delta, key_ranges: keyRanges, dkv },
+      tensors: { ...tensors, key_ranges: keyRanges, dkv },
       params,
       workgroups: [Math.ceil(keys / 8), kvHeads],
       flops: 4 * flops,
@@ -81,16 +81,16 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   };
   if (variant === "tiled") {
     expectWorkgroupMemory(plan.gpu, tiledBytes(BACKWARD_COLUMNS));
-    const delta = plan.scratch([rows, heads], { label: "attention delta" });
+    const tensors = withDelta();
     plan.dispatch({ label: label("dq"), code: tiledBackwardQuery(headDim, { causal }) }, {
-      tensors: { ...operands, lse, delta, y: out, dq },
+      tensors: { ...tensors, y: out, dq },
       params,
       workgroups: tileGroups({ rows, tile: TILE, heads, causal }),
       flops: 3 * flops,
     });
     plan.dispatch({ label: label("dkv"), code: tiledBackwardKey(headDim, { causal }) }, {
       ...ofKeys,
-      tensors: { ...operands, lse, delta, ...ofKeys.tensors },
+      tensors: { ...tensors, ...ofKeys.tensors },
       workgroups: tileGroups({ rows: keys, tile: TILE, heads, causal }),
     });
   } else {

@@ -50,14 +50,21 @@ export interface Sides {
   readonly factors: readonly [string, string];
 }
 
+/** Numbers of a head, and pairs of subgroups of a workgroup. */
+type SidesOptions = { headDim: number; subgroups: number };
+
 /** What p is multiplied by on its way to f16: many columns leave small weights. */
 const WEIGHT_UNIT = "1024.0";
 
 /** Weights of a side, a row and four columns. */
 const weights = (side: number, rows: number): string => `weights[weight_place(${side * rows}u + row) + four]`;
 
-function operands(vectors: number): Record<"q" | "k" | "v" | "dy", Operand> {
+/** Sizes and operands as both kernels have them. */
+function shared({ headDim, subgroups }: SidesOptions): Record<"q" | "k" | "v" | "dy", Operand> & { vectors: number; rows: number } {
+  const vectors = headDim / 4;
   return {
+    vectors,
+    rows: rowsOfWorkgroup(subgroups),
     q: { binding: "q", place: (row) => `q_place(${row}) + head * ${vectors}u`, factor: "(params.scale * LOG2E)" },
     k: { binding: "k", place: (row) => `k_place(${row}) + kv_head * ${vectors}u` },
     v: { binding: "v", place: (row) => `v_place(${row}) + kv_head * ${vectors}u` },
@@ -69,10 +76,8 @@ const dyNorm = (row: string): string => `norms[y_place(${row}, head)]`;
 const vNorm = (key: string): string => `norms[params.rows * params.heads + ${key} * params.kv_heads + kv_head]`;
 
 /** Rows are queries: dq. */
-export function querySides({ headDim, subgroups }: { headDim: number; subgroups: number }): Sides {
-  const vectors = headDim / 4;
-  const rows = rowsOfWorkgroup(subgroups);
-  const { q, k, v, dy } = operands(vectors);
+export function querySides(options: SidesOptions): Sides {
+  const { vectors, rows, q, k, v, dy } = shared(options);
   const dq = `dq[dq_place(first_row + row) + head * ${vectors}u + quad]`;
   const factor = "params.scale / (dy_factor * ds_factor)";
   return {
@@ -101,10 +106,8 @@ export function querySides({ headDim, subgroups }: { headDim: number; subgroups:
 }
 
 /** Rows are keys: dk and dv. */
-export function keySides({ headDim, subgroups }: { headDim: number; subgroups: number }): Sides {
-  const vectors = headDim / 4;
-  const rows = rowsOfWorkgroup(subgroups);
-  const { q, k, v, dy } = operands(vectors);
+export function keySides(options: SidesOptions): Sides {
+  const { vectors, rows, q, k, v, dy } = shared(options);
   const ofColumns = (part: string) => `vec4<u32>(${range(4).map((n) => `column${n}.${part}`).join(", ")})`;
   return {
     rows: "keys",
