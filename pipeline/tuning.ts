@@ -8,12 +8,31 @@ import { MaspError } from "./errors.ts";
 import { readJson } from "./read_json.ts";
 
 const sideSchema = z.union([z.literal(64), z.literal(128)]);
+const sizeSchema = z.int().min(1).max(4096);
 const kernelSchema = z.strictObject({
   variant: z.enum(["subgroup_matrix", "subgroup", "tiled", "vector"]),
-  tile: z.strictObject({ rows: sideSchema, columns: sideSchema, half: z.boolean() }).optional(),
+  tile: z.strictObject({
+    rows: sideSchema,
+    columns: sideSchema,
+    half: z.boolean(),
+    pairs: z.boolean().optional(),
+    each: z.union([z.literal(4), z.literal(8)]).optional(),
+  }).refine(({ half, pairs, each }) => (half || !pairs) && (pairs || each !== 4), {
+    error: "pairs are of f16, and fewer than 8 rows each in pairs alone",
+  }).optional(),
+  matrixTile: z.strictObject({
+    rows: sizeSchema,
+    columns: sizeSchema,
+    depth: sizeSchema,
+    down: sizeSchema.optional(),
+    across: sizeSchema.optional(),
+    buffers: z.union([z.literal(1), z.literal(2)]).optional(),
+  }).optional(),
   splits: z.int().min(1).max(64).optional(),
 }).refine(({ variant, tile }) => (variant === "tiled") === (tile !== undefined), {
   error: "a tile has to be given for the variant tiled alone",
+}).refine(({ variant, matrixTile }) => variant === "subgroup_matrix" || matrixTile === undefined, {
+  error: "a tile of matrices belongs to the variant subgroup_matrix alone",
 });
 
 const tuningSchema = z.strictObject({ adapter: z.string(), products: z.record(z.string(), kernelSchema) });

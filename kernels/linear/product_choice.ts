@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu.ts";
 import type { Form } from "./product_wgsl.ts";
 import { matrixTile, matrixTiles, takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
-import type { MatrixTile } from "./subgroup_matrix_wgsl.ts";
+import { type MatrixTile, matrixTileName } from "./subgroup_matrix_wgsl.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductTile } from "./tile_product_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
@@ -58,6 +58,10 @@ const TILES: readonly ProductTile[] = [
   HALF_TILE,
   { rows: 64, columns: 64, half: true },
   { rows: 128, columns: 128, half: true },
+  { rows: 64, columns: 128, half: true, pairs: true },
+  { rows: 64, columns: 64, half: true, pairs: true },
+  { rows: 128, columns: 128, half: true, pairs: true },
+  { rows: 64, columns: 128, half: true, pairs: true, each: 4 },
 ];
 
 /** The kernel for a product. */
@@ -79,7 +83,7 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
 function isPossible(gpu: Gpu, { variant, tile, matrixTile }: ProductKernel, shape: ProductShape & { form: Form }): boolean {
   if (variant === "vector") return takesVector(gpu, shape.form, shape.rows);
   if (variant === "subgroup_matrix") {
-    const fits = !matrixTile || matrixTiles(gpu, shape.form).some((tile) => JSON.stringify(tile) === JSON.stringify(matrixTile));
+    const fits = !matrixTile || matrixTiles(gpu, shape.form).some((tile) => matrixTileName(tile) === matrixTileName(matrixTile));
     return fits && takesSubgroupMatrices(gpu, shape);
   }
   if (variant === "subgroup") return gpu.subgroupSize === 8;

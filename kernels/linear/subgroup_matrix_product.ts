@@ -36,11 +36,17 @@ const LARGE_TILE: MatrixTile = { rows: 128, columns: 128, depth: 64, down: 4, ac
 /** For others: 125 to 150 TFLOP/s there. */
 export const SMALL_TILE: MatrixTile = { rows: 64, columns: 128, depth: 32, down: 2, across: 2 };
 /** Others that may be faster elsewhere. */
-export const TILES: readonly MatrixTile[] = [LARGE_TILE, SMALL_TILE, { ...SMALL_TILE, columns: 64, depth: 64 }, {
-  ...LARGE_TILE,
-  depth: 32,
-  down: 2,
-}];
+export const TILES: readonly MatrixTile[] = [
+  LARGE_TILE,
+  SMALL_TILE,
+  { ...SMALL_TILE, columns: 64, depth: 64 },
+  { ...LARGE_TILE, depth: 32, down: 2 },
+  { ...LARGE_TILE, depth: 32, buffers: 2 },
+  { ...LARGE_TILE, depth: 32, down: 2, buffers: 2 },
+  { ...LARGE_TILE, rows: 256, depth: 32 },
+  { ...LARGE_TILE, columns: 256, depth: 32, down: 2, across: 4 },
+  { ...LARGE_TILE, rows: 256, depth: 32, across: 4 },
+];
 /** Workgroups of the large tile that keep a large GPU busy, one or two to a core, and of small ones. */
 const BUSY = { large: 200, small: 132 };
 /** Numbers of the summed dimension that a part has at least. */

@@ -3,7 +3,8 @@
  * the way to workgroup memory, sums in f32. Letters and forms as in `product_wgsl.ts`.
  *
  * The subgroups of a workgroup compute a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
- * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied.
+ * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied. With two buffers, the next piece goes to
+ * workgroup memory beside this one, so that subgroups wait for each other once a piece instead of twice.
  */
 import {
   matrixMain,
@@ -24,6 +25,8 @@ export interface MatrixTile extends SubgroupMatrixShape {
   readonly down?: number;
   /** See `down`. */
   readonly across?: number;
+  /** Pieces that are in workgroup memory at a time; 1 when left out. */
+  readonly buffers?: 1 | 2;
 }
 
 /** Options of {@linkcode subgroupMatrixWgsl}. */
@@ -105,6 +108,7 @@ function stagedWeights(form: Form, { dtype, tile, bounded = true, wide = false }
  */
 export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOptions): ProductWgsl {
   const { dtype, shape, lanes, tile, split = false, primitives = SUBGROUP_MATRICES } = options;
+  const { buffers = 1 } = tile;
   const subgroups = subgroupsOf(tile);
   const threads = subgroups.down * subgroups.across * lanes;
   const depthQuads = tile.depth / 4;
@@ -135,24 +139,31 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
     });
   };
   const fetch = (staged: Staged) => each(staged, (i) => `${staged.name}${i} = ${staged.read};`);
+  // With two buffers, pieces begin at `put_a` and `put_w`, and those that are multiplied at `at_a` and `at_w`.
+  const place = (name: string) => buffers === 2 ? `${name} + ` : "";
   const put = (staged: Staged) =>
     each(staged, (i) =>
-      lines(
-        staged.together,
-        (n) => `tile_${staged.name}[row * ${staged.quads + PADDING}u + quad + ${n}u] = ${staged.value(`${staged.name}${i}`, n)};`,
-      ));
+      lines(staged.together, (n) => {
+        const to = `${place(`put_${staged.name}`)}row * ${staged.quads + PADDING}u + quad + ${n}u`;
+        return `tile_${staged.name}[${to}] = ${staged.value(`${staged.name}${i}`, n)};`;
+      }));
   const declare = (staged: Staged) =>
     lines(quotient(staged.rows * staged.quads / staged.together, threads), (i) => `var ${staged.name}${i}: ${staged.type};`);
   const multiply = lines(tile.depth / shape.depth, (step) => {
     const k = step * shape.depth;
     const right = (j: number) =>
-      form === "rows"
+      place("at_w") +
+      (form === "rows"
         ? `(column_part + ${j * shape.columns}u) * ${w.stride}u + ${k / 4}u`
-        : `${k * w.stride}u + (column_part + ${j * shape.columns}u) / 4u`;
+        : `${k * w.stride}u + (column_part + ${j * shape.columns}u) / 4u`);
     return `{
 ${
       lines(down, (i) =>
-        primitives.load("left", `left${i}`, { shape, product, at: `(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u` }))
+        primitives.load("left", `left${i}`, {
+          shape,
+          product,
+          at: `${place("at_a")}(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u`,
+        }))
     }
 ${lines(across, (j) => primitives.load("right", `right${j}`, { shape, product, at: right(j) }))}
 ${lines(down, (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, product, { left: `left${i}`, right: `right${j}` })))}
@@ -168,8 +179,48 @@ ${primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size
   finish(${split ? "group.z, " : ""}first_row + row_part + ${i * shape.rows}u, first_column + column_part + ${
         j * shape.columns
       }u, subgroup, lane);`));
+  const fetchNext = `if (k < end) {
+${fetch(ofA)}
+${fetch(ofW)}
+    }`;
+  const putBoth = `${put(ofA)}\n${put(ofW)}`;
+  const once = `  ${fetchNext}
+  while (k < end) {
+    workgroupBarrier();
+${putBoth}
+    workgroupBarrier();
+    k += ${tile.depth}u;
+    ${fetchNext}
+${multiply}
+  }`;
+  const sizeOf = (staged: Staged) => staged.rows * (staged.quads + PADDING);
+  const twice = `  var put_a = 0u;
+  var put_w = 0u;
+  var done = k;
+  if (k < end) {
+${fetch(ofA)}
+${fetch(ofW)}
+${putBoth}
+    k += ${tile.depth}u;
+    ${fetchNext}
+  }
+  workgroupBarrier();
+  while (done < end) {
+    let at_a = put_a;
+    let at_w = put_w;
+    put_a = ${sizeOf(ofA)}u - put_a;
+    put_w = ${sizeOf(ofW)}u - put_w;
+    if (k < end) {
+${putBoth}
+      k += ${tile.depth}u;
+      ${fetchNext}
+    }
+${multiply}
+    done += ${tile.depth}u;
+    workgroupBarrier();
+  }`;
   return {
-    label: `linear ${form} subgroup matrix ${tile.rows}x${tile.columns}x${tile.depth} ${dtype}${split ? " split" : ""}`,
+    label: `linear ${form} subgroup matrix ${matrixTileName(tile)} ${dtype}${split ? " split" : ""}`,
     tileRows: tile.rows,
     tileColumns: tile.columns,
     code: `enable f16; ${primitives.directives}
@@ -180,8 +231,8 @@ ${
       })
     }
 @group(0) @binding(7) var<storage, read> row_scales: array<f32>;
-var<workgroup> tile_a: array<vec4<f16>, ${ofA.rows * a.stride}>; // [row][k / 4]
-var<workgroup> tile_w: array<vec4<f16>, ${ofW.rows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
+var<workgroup> tile_a: array<vec4<f16>, ${buffers * ofA.rows * a.stride}>; // [row][k / 4]
+var<workgroup> tile_w: array<vec4<f16>, ${buffers * ofW.rows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
 var<workgroup> staging: array<f32, ${subgroups.down * subgroups.across * size}>; // a matrix of each subgroup
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [product], arrays: [STAGING] })}
@@ -209,25 +260,17 @@ ${matrixMain(threads, primitives)}
 ${lines(down, (i) => lines(across, (j) => primitives.sums(`c${i}_${j}`, shape)))}
 ${declare(ofA)}
 ${declare(ofW)}
-  if (k < end) {
-${fetch(ofA)}
-${fetch(ofW)}
-  }
-  while (k < end) {
-    workgroupBarrier();
-${put(ofA)}
-${put(ofW)}
-    workgroupBarrier();
-    k += ${tile.depth}u;
-    if (k < end) {
-${fetch(ofA)}
-${fetch(ofW)}
-    }
-${multiply}
-  }
+${buffers === 2 ? twice : once}
 ${write}
 }`,
   };
+}
+
+/** A tile in a few words. */
+export function matrixTileName(tile: MatrixTile): string {
+  const { rows, columns, depth, buffers = 1 } = tile;
+  const { down, across } = subgroupsOf(tile);
+  return `${rows}x${columns}x${depth} by ${down}x${across}${buffers === 2 ? " in turn" : ""}`;
 }
 
 /** How many subgroups a tile has. */
@@ -238,6 +281,7 @@ export function subgroupsOf({ down = 2, across = 2 }: MatrixTile): { down: numbe
 /** Bytes of workgroup memory that the kernel takes. */
 export function subgroupMatrixBytes(form: Form, { tile, shape }: { tile: MatrixTile; shape: SubgroupMatrixShape }): number {
   const { down, across } = subgroupsOf(tile);
+  const { buffers = 1 } = tile;
   const [rows, quads] = form === "rows" ? [tile.columns, tile.depth / 4] : [tile.depth, tile.columns / 4];
-  return 8 * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
+  return 8 * buffers * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
 }

@@ -6,11 +6,11 @@ import type { Epilogue, Form } from "../../kernels/linear/product_wgsl.ts";
 import {
   matrixTile,
   matrixTiles,
-  SMALL_TILE,
   subgroupMatrixProduct,
   takesSubgroupMatrices,
+  TILES,
 } from "../../kernels/linear/subgroup_matrix_product.ts";
-import { type MatrixTile, subgroupMatrixBytes, subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import { type MatrixTile, matrixTileName, subgroupMatrixBytes, subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -116,13 +116,32 @@ gpuTest("subgroup matrices: the shapes of NVIDIA's, other tiles", async (gpu) =>
       [{ rows: 8, columns: 8, depth: 8 }, { rows: 16, columns: 48, depth: 24 }],
       [{ rows: 8, columns: 8, depth: 8 }, { rows: 32, columns: 16, depth: 16, down: 4, across: 2 }],
       [{ rows: 8, columns: 8, depth: 8 }, { rows: 8, columns: 32, depth: 8, down: 1, across: 4 }],
-    ]
+    ] satisfies [SubgroupMatrixShape, MatrixTile][]
   ) {
     const y = await product(gpu, "rows", { rows, weight, dtype: "bf16", tensors: { a: x }, shape, tile });
     assertLess(relativeError(y, expected), 2e-6, JSON.stringify(tile));
   }
   destroyMatrix(gpu, weight);
 });
+
+gpuTest(
+  "subgroup matrices: two pieces in workgroup memory in turn: one, an even and an odd number of them",
+  async (gpu) => {
+    const tile: MatrixTile = { rows: 32, columns: 16, depth: 16, buffers: 2 };
+    for (const [rows, inputs, outputs] of [[37, 12, 20], [5, 20, 44], [33, 132, 36]]) {
+      const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 2 });
+      const [x, dy] = [randomFloats(rows * inputs, 1), randomFloats(rows * outputs, 5)];
+      const expected = linearReference(roundedRows(x, inputs), values, { rows, inputs, outputs });
+      const { dx } = linearBackwardReference(roundedRows(dy, outputs), { x, weight: values, rows, inputs, outputs });
+      const common = { rows, weight, dtype: "bf16" as const, tile };
+      const what = `(${rows}, ${inputs}, ${outputs})`;
+      assertLess(relativeError(await product(gpu, "rows", { ...common, tensors: { a: x } }), expected), 2e-6, what);
+      const parts = await product(gpu, "columns", { ...common, tensors: { a: dy }, splits: 3 });
+      assertLess(relativeError(parts, dx), 2e-6, `backward ${what}`);
+      destroyMatrix(gpu, weight);
+    }
+  },
+);
 
 gpuTest("subgroup matrices: rows of any size stay in range, rows of zeros give zeros, what is not finite stays so", async (gpu) => {
   const [inputs, outputs] = [68, 20];
@@ -262,28 +281,33 @@ Deno.test("subgroup matrices: large products get large tiles, small ones are cut
 });
 
 Deno.test("subgroup matrices: tiles that the adapter has the matrices, the memory and the invocations for", () => {
-  const sizes = (gpu: Gpu) => matrixTiles(gpu, "rows").map(({ rows, columns, depth }) => `${rows}x${columns}x${depth}`);
-  assertEquals(sizes(adapter({})), ["128x128x64", "64x128x32", "64x64x64", "128x128x32"]);
-  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 32768 })), ["64x128x32", "64x64x64", "128x128x32"]);
+  const sizes = (gpu: Gpu) => matrixTiles(gpu, "rows").map(matrixTileName);
+  const small = ["64x128x32 by 2x2", "64x64x64 by 2x2", "128x128x32 by 2x2"];
+  const large = ["128x128x64 by 4x2", "128x128x32 by 4x2 in turn", "128x128x32 by 2x2 in turn"];
+  const wide = ["256x128x32 by 4x2", "128x256x32 by 2x4", "256x128x32 by 4x4"];
+  assertEquals(new Set(sizes(adapter({}))), new Set([...small, ...large, ...wide]));
+  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 32768 })), small);
   assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 16384 })), []);
-  assertEquals(sizes(adapter({ maxComputeInvocationsPerWorkgroup: 128 })), ["64x128x32", "64x64x64", "128x128x32"]);
+  assertEquals(sizes(adapter({ maxComputeInvocationsPerWorkgroup: 128 })), [...small, "128x128x32 by 2x2 in turn"]);
   assertEquals(sizes(adapter({}, { rows: 64, columns: 64, depth: 16 })), []);
 });
 
 Deno.test("subgroup matrices: a text for every form, as much workgroup memory as was said", () => {
   for (const form of ["rows", "columns"] as const) {
     for (const shape of [{ rows: 16, columns: 16, depth: 16 }, { rows: 8, columns: 8, depth: 8 }]) {
-      const options = { dtype: "bf16", epilogue: PLAIN, shape, lanes: 32, tile: SMALL_TILE, primitives: SUBGROUP_MATRICES } as const;
-      const { code, tileRows } = subgroupMatrixWgsl(form, options);
-      assertEquals(tileRows, SMALL_TILE.rows);
-      const bytes = [...code.matchAll(/var<workgroup> \w+: array<([^,]+(?:<f16>)?), (\d+)>/g)].map(([, type, n]) =>
-        (type === "f32" ? 4 : 8) * Number(n)
-      );
-      assertEquals(bytes.length, 3);
-      assertEquals(bytes.reduce((a, b) => a + b), subgroupMatrixBytes(form, { tile: SMALL_TILE, shape }));
-      assertGreater(code.split("subgroupMatrixMultiplyAccumulate").length, 4);
-      assert(code.includes("clamp(vec4<f16>("));
-      assert(!subgroupMatrixWgsl(form, { ...options, bounded: false }).code.includes("clamp(vec4<f16>("));
+      const options = { dtype: "bf16", epilogue: PLAIN, shape, lanes: 32, primitives: SUBGROUP_MATRICES } as const;
+      for (const tile of TILES) {
+        const { code, tileRows } = subgroupMatrixWgsl(form, { ...options, tile });
+        assertEquals(tileRows, tile.rows);
+        const bytes = [...code.matchAll(/var<workgroup> \w+: array<([^,]+(?:<f16>)?), (\d+)>/g)].map(([, type, n]) =>
+          (type === "f32" ? 4 : 8) * Number(n)
+        );
+        assertEquals(bytes.length, 3);
+        assertEquals(bytes.reduce((a, b) => a + b), subgroupMatrixBytes(form, { tile, shape }));
+        assertGreater(code.split("subgroupMatrixMultiplyAccumulate").length, 4);
+        assert(code.includes("clamp(vec4<f16>("));
+        assert(!subgroupMatrixWgsl(form, { ...options, tile, bounded: false }).code.includes("clamp(vec4<f16>("));
+      }
     }
   }
 });

@@ -2,22 +2,40 @@ import { assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { linear, linearInputGradient, type ProductKernel } from "../../kernels/linear/linear.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { productCandidates, productKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
+import type { ProductTile } from "../../kernels/linear/tile_product_wgsl.ts";
 import { destroyMatrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 import { randomMatrix } from "./weights_support.ts";
 
-const tiled = (rows: 64 | 128, columns: 64 | 128, options: { half: boolean; splits: number }): ProductKernel => ({
+const tiled = (
+  rows: 64 | 128,
+  columns: 64 | 128,
+  { splits, ...tile }: Omit<ProductTile, "rows" | "columns"> & { splits: number },
+): ProductKernel => ({
   variant: "tiled",
-  tile: { rows, columns, half: options.half },
-  splits: options.splits,
+  tile: { rows, columns, ...tile },
+  splits,
 });
+const IN_PAIRS = { half: true, pairs: true };
 /** Every tile and every type of weights, but not each with each: compiling takes most of the time. */
 const KERNELS: Record<"bf16" | "f16" | "int8", ProductKernel[]> = {
-  bf16: [1, 3].flatMap((splits) => [tiled(64, 128, { half: true, splits }), tiled(64, 64, { half: false, splits })]),
-  f16: [tiled(64, 64, { half: true, splits: 3 }), tiled(128, 128, { half: false, splits: 1 })],
-  int8: [tiled(128, 128, { half: true, splits: 1 }), tiled(64, 64, { half: false, splits: 3 })],
+  bf16: [
+    ...[1, 3].map((splits) => tiled(64, 64, { half: false, splits })),
+    tiled(64, 128, { half: true, splits: 1 }),
+    tiled(64, 128, { ...IN_PAIRS, splits: 3 }),
+  ],
+  f16: [
+    tiled(64, 64, { half: true, splits: 3 }),
+    tiled(128, 128, { half: false, splits: 1 }),
+    tiled(64, 128, { ...IN_PAIRS, each: 4, splits: 1 }),
+  ],
+  int8: [
+    tiled(128, 128, { half: true, splits: 1 }),
+    tiled(64, 64, { half: false, splits: 3 }),
+    tiled(128, 128, { ...IN_PAIRS, splits: 1 }),
+  ],
 };
 
 /** f16 has 11 bits: each factor is off by up to 2⁻¹², and so is each of the sums that are f16. */
@@ -70,21 +88,23 @@ gpuTest("f16 products keep rows of any size: 1e6, 1e-6 and 0 in one matrix", asy
   destroyMatrix(gpu, weight);
 });
 
-gpuTest("precise products in f16 sum less in f16: about half the error", async (gpu) => {
-  const [rows, inputs, outputs] = [70, 1024, 132];
-  const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 4, dtype: "bf16" });
-  const data = randomFloats(rows * inputs, 3);
-  const expected = linearReference(data, values, { rows, inputs, outputs });
-  using plan = new Plan(gpu);
-  const x = plan.persistent([rows, inputs], { data });
-  const kernel = tiled(64, 64, { half: true, splits: 1 });
-  const results = [false, true].map((precise) => linear(plan, { x, weight, precise, kernel, out: plan.persistent([rows, outputs]) }));
-  plan.run();
-  const [usual, precise] = await Promise.all(results.map(async (result) => relativeError(await gpu.readFloats(result), expected)));
-  assertLess(usual, 2e-3);
-  assertLess(precise, 0.7 * usual);
-  destroyMatrix(gpu, weight);
-});
+for (const pairs of [false, true]) {
+  gpuTest(`precise products in f16${pairs ? " pairs" : ""} sum less in f16: about half the error`, async (gpu) => {
+    const [rows, inputs, outputs] = [70, 1024, 132];
+    const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { seed: 4, dtype: "bf16" });
+    const data = randomFloats(rows * inputs, 3);
+    const expected = linearReference(data, values, { rows, inputs, outputs });
+    using plan = new Plan(gpu);
+    const x = plan.persistent([rows, inputs], { data });
+    const kernel = tiled(64, 64, { half: true, pairs, splits: 1 });
+    const results = [false, true].map((precise) => linear(plan, { x, weight, precise, kernel, out: plan.persistent([rows, outputs]) }));
+    plan.run();
+    const [usual, precise] = await Promise.all(results.map(async (result) => relativeError(await gpu.readFloats(result), expected)));
+    assertLess(usual, 2e-3);
+    assertLess(precise, 0.7 * usual);
+    destroyMatrix(gpu, weight);
+  });
+}
 
 /** A GPU whose tensor cores cannot be used, even where the adapter's can. */
 async function withoutMatrices(): Promise<Gpu> {

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { requestGpu } from "../../kernels/gpu.ts";
-import type { ProductKernel } from "../../kernels/linear/product_choice.ts";
+import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
+import { productCandidates, type ProductKernel, productKernel, productKey } from "../../kernels/linear/product_choice.ts";
+import { SMALL_TILE } from "../../kernels/linear/subgroup_matrix_product.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { MaspError } from "../../pipeline/errors.ts";
 import { parseConfig } from "../../pipeline/qwen2_vl/config.ts";
@@ -32,6 +33,34 @@ Deno.test("tuning: what was measured is read back, added to, kept per adapter, a
   assertEquals(await useTuning(gpu, dir), 0);
   await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "tiled" } } }));
   await assertRejects(() => useTuning(gpu, dir), MaspError, "deno task bench tune");
+  await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "subgroup", matrixTile: SMALL_TILE } } }));
+  await assertRejects(() => useTuning(gpu, dir), MaspError, "belongs to the variant subgroup_matrix");
+  const tile = { rows: 64, columns: 64, half: false, pairs: true };
+  await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "tiled", tile } } }));
+  await assertRejects(() => useTuning(gpu, dir), MaspError, "pairs are of f16");
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("tuning: every kernel that may win a measurement is read back, and taken then; on tensor cores, too", async () => {
+  const dir = await Deno.makeTempDir();
+  const shape = { rows: 384, columns: 1024, depth: 2048, dtype: "bf16" } as const;
+  const matrices = [{ rows: 16, columns: 16, depth: 16 }];
+  const limits = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
+  for (const subgroupMatrices of [[], matrices]) {
+    const like = { name: "an adapter", software: false, precision: "f16", subgroupSize: 32, has: () => true, device: { limits } };
+    const gpu = { ...like, subgroupMatrices, productKernels: new Map() } as unknown as Gpu;
+    for (const form of ["rows", "columns"] as const) {
+      const candidates = productCandidates(gpu, form, shape);
+      assertEquals(candidates.filter(({ variant }) => variant === "subgroup_matrix").length > 10, subgroupMatrices.length > 0);
+      await saveTuning(gpu, new Map(candidates.map((kernel, i) => [`kernel ${i}`, kernel])), dir);
+      await useTuning(gpu, dir);
+      for (const [i, kernel] of candidates.entries()) {
+        gpu.productKernels.set(productKey(form, shape), gpu.productKernels.get(`kernel ${i}`)!);
+        assertEquals(productKernel(gpu, form, shape), kernel);
+      }
+      gpu.productKernels.clear();
+    }
+  }
   await Deno.remove(dir, { recursive: true });
 });
 
