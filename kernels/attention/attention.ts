@@ -5,6 +5,7 @@
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
+import { keysInHalf } from "./keys_in_half.ts";
 import {
   type AttentionOperands,
   checkOperands,
@@ -84,7 +85,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     const matrices = expectMatrices(plan.gpu, args.matrices);
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
-      tensors: { ...operands, ...results },
+      tensors: { ...operands, ...keysInHalf(plan, { k, v, headDim, params }), ...results },
       params,
       workgroups: tileGroups({ rows, tile: rowsOfWorkgroup(matrices.subgroups), heads, causal }),
       flops: 2 * flops,

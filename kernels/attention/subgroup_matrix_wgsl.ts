@@ -6,12 +6,12 @@
  *    with it by way of workgroup memory, only when a score is more than 2^RISE times beyond it: weights stay below 2^RISE
  * 3. sums (16, headDim) += weights · v
  *
- * The numbers of the next keys or values are on their way to registers, all at once, while these are multiplied.
+ * The numbers of the next keys or values, f16 from `keys_in_half.wgsl`, are on their way to registers, all at once, while these are multiplied.
  */
 import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE } from "./subgroup_matrix_tile.ts";
-import { inHalf, OPERANDS_WGSL, range, repeat, tilePlace, vectorsOfRows } from "./text.ts";
+import { inHalf, PARAMS_WGSL, range, repeat, tilePlace, vectorsOfRows } from "./text.ts";
 
 /** log2 of how far a score may lie beyond the largest one that counts. */
 const RISE = 8;
@@ -35,7 +35,7 @@ export interface SubgroupMatrixForwardOptions {
   primitives: MatrixPrimitives;
 }
 
-/** Forward: q, k, v, ranges → y and, where asked for, lse. Workgroups: see `tilePlace`. */
+/** Forward: q f32, k and v in f16, ranges → y and, where asked for, lse. Workgroups: see `tilePlace`. */
 export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): string {
   const { headDim, causal, shape, lanes, subgroups, primitives } = options;
   const threads = lanes * subgroups;
@@ -66,17 +66,21 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
     stride: STRIDE,
   });
   const of = (count: number, text: (i: number) => string) => repeat(count, text);
-  // Rows of keys or values: from memory to registers, and from there, in f16, to workgroup memory.
-  const moves = (count: number, text: (i: number) => string) => vectorsOfRows({ rows: count, quads, threads }, text);
-  const inHead = quads > vectors ? `quad < ${vectors}u && ` : "";
-  const read = (name: string, start: string, place: string) =>
-    moves(KEYS, (i) =>
-      `${name}${i} = vec4<f32>(0.0);
-      if (${inHead}${start} + of_row < keys.y) { ${name}${i} = ${name}[${place.replace("ROW", `${start} + of_row`)} + quad]; }`);
-  const readKeys = (start: string) => read("k", start, `k_place(ROW) + kv_head * ${vectors}u`);
-  const readValues = read("v", "first", `v_place(ROW) + kv_head * ${vectors}u`);
-  const put = (name: string) => moves(KEYS, (i) => `tile[of_row * ${stride}u + quad] = ${inHalf(`${name}${i}`)};`);
-  const registers = (name: string) => range(Math.ceil(KEYS * quads / threads)).map((i) => `var ${name}${i} = vec4<f32>(0.0);`).join(" ");
+  // Rows of keys or values, eight numbers at a time: from memory to registers, and from there to workgroup memory.
+  const moves = (text: (i: number) => string) => vectorsOfRows({ rows: KEYS, quads: quads / 2, threads }, text);
+  const read = (name: string, start: string) =>
+    moves((i) =>
+      `${name}${i} = vec4<u32>();
+      if (${start} + of_row < keys.y) { ${name}${i} = ${name}[(kv_head * params.keys + ${start} + of_row) * ${quads / 2}u + quad]; }`
+    );
+  const readKeys = (start: string) => read("k", start);
+  const readValues = read("v", "first");
+  const put = (name: string) =>
+    moves((i) =>
+      `let at_tile = of_row * ${stride}u + 2u * quad;
+      tile[at_tile] = halves(${name}${i}.xy); tile[at_tile + 1u] = halves(${name}${i}.zw);`
+    );
+  const registers = (name: string) => range(Math.ceil(KEYS * quads / 2 / threads)).map((i) => `var ${name}${i} = vec4<u32>();`).join(" ");
   // A lane has some of the keys of its rows, every perRow-th four of them.
   const perRow = Math.max(1, lanes / ROWS);
   const rowsOfLane = ROWS * perRow / lanes;
@@ -93,7 +97,10 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const inPass = (pass: number, text: (d: number, j: number) => string) =>
     of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / KEYS) === pass).map((j) => text(d, j)).join("\n"));
   return `enable f16; ${primitives.directives}
-${OPERANDS_WGSL}
+${PARAMS_WGSL}
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // (rows, heads · headDim)
+@group(0) @binding(2) var<storage, read> k: array<vec4<u32>>; // (kvHeads, keys, headDim filled up / 8), eight f16
+@group(0) @binding(3) var<storage, read> v: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // (rows, heads · headDim)
 ${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 const RISE: f32 = ${RISE}.0;
@@ -112,6 +119,7 @@ var<workgroup> to_end: atomic<u32>;
 var<workgroup> span: vec2<u32>;
 var<workgroup> higher: atomic<u32>; // whether a score lies too far beyond the largest one
 var<workgroup> raised: u32;
+${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
 
 ${matrixMain(threads, primitives)}
@@ -131,10 +139,10 @@ ${matrixMain(threads, primitives)}
     }
   }
 ${
-    moves(rows, () =>
+    vectorsOfRows({ rows, quads, threads }, () =>
       `var value = vec4<f32>(0.0);
       if (quad < ${vectors}u) {
-        value = q[q_place(min(first_row + of_row, params.rows - 1u)) + head * ${vectors}u + quad] * (params.scale * LOG2E);
+        value = q[params.q_offset + min(first_row + of_row, params.rows - 1u) * params.q_stride + head * ${vectors}u + quad] * (params.scale * LOG2E);
       }
       tile[of_row * ${stride}u + quad] = ${inHalf("value")};`)
   }

@@ -12,6 +12,7 @@ import { requestGpu } from "../../kernels/gpu.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
+import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };
 import halfRowsCode from "../../kernels/linear/half_rows.wgsl" with { type: "text" };
 
 const SHAPES = [{ rows: 16, columns: 16, depth: 16 }, { rows: 16, columns: 8, depth: 16 }, { rows: 8, columns: 8, depth: 8 }];
@@ -23,7 +24,7 @@ Deno.test({
   async fn() {
     await using gpu = await requestGpu({ gpu: await openDawn({ backend: "null" }) });
     assert(gpu.has("chromium-experimental-subgroup-matrix" as GPUFeatureName));
-    const texts = [["f16 rows", halfRowsCode]];
+    const texts = [["f16 rows", halfRowsCode], ["f16 keys", keysInHalfCode]];
     for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       for (const form of ["rows", "columns"] as const) {
         for (const shape of SHAPES) {
