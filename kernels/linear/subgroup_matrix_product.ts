@@ -4,7 +4,7 @@ import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.t
 import type { Plan } from "../plan.ts";
 import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { halfRows, keepHalfRows } from "./half_rows.ts";
-import { takesHalf } from "./takes_half.ts";
+import { mayLeaveHalf, takesHalf } from "./takes_half.ts";
 import type { ProductArgs } from "./product_args.ts";
 import { type Form, NO_EPILOGUE } from "./product_wgsl.ts";
 import { addParts } from "./part_sums.ts";
@@ -27,9 +27,6 @@ export interface SubgroupMatrixProductArgs extends ProductArgs {
 
 /** Sums are f32, so that the largest number of a row may use all of f16's range but the last factor of 2. */
 const PEAK = 14;
-
-/** The largest number of f16. */
-const LARGEST_HALF = 65504;
 
 /** For products of many tiles: the fewest reads for a multiplication. An H200 multiplies at 220 to 240 TFLOP/s with it. */
 const LARGE_TILE: MatrixTile = { rows: 128, columns: 128, depth: 64, down: 4, across: 2 };
@@ -106,7 +103,7 @@ export function subgroupMatrixProduct(plan: Plan, form: Form, args: SubgroupMatr
   const lanes = args.lanes ?? gpu.subgroupSize;
   const split = splits > 1;
   const wide = !isQuantized(dtype) && (form === "rows" ? depth : columns) % 8 === 0;
-  const bounded = !(largest !== undefined && largest <= LARGEST_HALF);
+  const bounded = mayLeaveHalf(largest);
   const parts = split ? plan.scratch([splits * rows, columns], { label: "parts of a product" }) : tensors.y;
   const { bias: _bias, residual: _residual, ...factors } = tensors;
   const options = { dtype, epilogue: split ? NO_EPILOGUE : epilogue, shape, lanes, tile, bounded, wide, split, primitives };

@@ -4,12 +4,11 @@ import { halfRows, keepHalfRows } from "./half_rows.ts";
 import { addParts } from "./part_sums.ts";
 import type { ProductArgs } from "./product_args.ts";
 import { type Form, NO_EPILOGUE } from "./product_wgsl.ts";
+import { LARGEST_HALF, mayLeaveHalf } from "./takes_half.ts";
 import { HALF_SUM, PRECISE_HALF_SUM, type ProductTile, tileDepth, tileProduct } from "./tile_product_wgsl.ts";
 
 /** The largest number of a row of activations lies between 2² and 2³, where weights are as small as they are in most models. */
 const PEAK = 2;
-/** The largest number of f16. */
-const LARGEST_HALF = 65504;
 
 /**
  * The peak p of a row's activations, whose largest number then lies in [2ᵖ, 2ᵖ⁺¹), with which no sum in f16 leaves f16's range: |x| · |w| is below
@@ -38,7 +37,8 @@ export function recordTileProduct(plan: Plan, form: Form, options: ProductArgs &
   const half = tile.half ? halfRows(plan, asHalf) : undefined;
   const { bias: _bias, residual: _residual, y, ...factors } = tensors;
   const parts = split ? plan.scratch([splits * rows, columns], { label: "parts of a product" }) : y;
-  const { label, code } = tileProduct(form, { dtype, epilogue: split ? NO_EPILOGUE : epilogue, tile, halfSum, split });
+  const added = split ? NO_EPILOGUE : epilogue;
+  const { label, code } = tileProduct(form, { dtype, epilogue: added, tile, halfSum, bounded: mayLeaveHalf(largest), split });
   plan.dispatch({ label, code }, {
     tensors: { ...(split ? factors : tensors), y: parts, ...(half && { a: half.half, row_scales: half.rowScales }) },
     params: { rows, columns, depth, row_stride: rowStride, first_column: firstColumn },

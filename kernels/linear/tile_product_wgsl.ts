@@ -44,6 +44,8 @@ export interface TileProductOptions {
   tile: ProductTile;
   /** Products that are summed in f16; {@linkcode HALF_SUM} when left out. Of no effect on a tile of f32. */
   halfSum?: number;
+  /** Whether weights may be beyond f16's range and are taken as its largest numbers then; true when left out. Of no effect on a tile of f32. */
+  bounded?: boolean;
   /** Whether workgroups along z compute parts of the sum, to be added afterwards. */
   split: boolean;
 }
@@ -70,7 +72,10 @@ interface Factor extends FactorTile {
  * columns, too. With `half`, `a` (M, K filled up with zeros to whole tiles) is f16 and `row_scales` (M) f32 undoes its scales. With `split`, y is
  * (parts · M, N).
  */
-export function tileProduct(form: Form, { dtype, epilogue, tile, halfSum = HALF_SUM, split }: TileProductOptions): ProductWgsl {
+export function tileProduct(
+  form: Form,
+  { dtype, epilogue, tile, halfSum = HALF_SUM, bounded = true, split }: TileProductOptions,
+): ProductWgsl {
   const { rows, columns, half } = tile;
   const storage = storageWgsl(dtype);
   const number = half ? "f16" : "f32";
@@ -82,7 +87,8 @@ export function tileProduct(form: Form, { dtype, epilogue, tile, halfSum = HALF_
   const sums = (tile.pairs ? sumsInPairs : sumsInFours)(tile, { depth, halfSum });
   const widen = (value: string) => half ? `${four}(${value})` : value;
   // What is beyond the range of f16 becomes its largest numbers.
-  const bounded = (value: string) => half && dtype !== "f16" ? `clamp(${widen(value)}, ${four}(-65504.0), ${four}(65504.0))` : widen(value);
+  const asFactor = (value: string) =>
+    half && bounded && dtype !== "f16" ? `clamp(${widen(value)}, ${four}(-65504.0), ${four}(65504.0))` : widen(value);
   const placeW = (r: number) =>
     form === "rows"
       ? `min(first_column + 4u * across + ${r}u, params.columns - 1u) * (${storage.stride("params.depth")} / 4u) + k / 4u + deep`
@@ -102,8 +108,8 @@ export function tileProduct(form: Form, { dtype, epilogue, tile, halfSum = HALF_
     along: form === "rows",
     // Quantised weights are read with their scales; others as they are, so that nothing waits for them before they are put to use.
     ...(storage.scales
-      ? { type: four, load: (r) => bounded(storage.read4(placeW(r))), value: (raw) => raw }
-      : { type: storage.four, load: (r) => `w[${placeW(r)}]`, value: (raw) => bounded(`unpack4(${raw})`) }),
+      ? { type: four, load: (r) => asFactor(storage.read4(placeW(r))), value: (raw) => raw }
+      : { type: storage.four, load: (r) => `w[${placeW(r)}]`, value: (raw) => asFactor(`unpack4(${raw})`) }),
   };
   const blocks = ({ length }: Factor) => length / 4 * deepQuads;
   const rounds = (factor: Factor) => Math.ceil(blocks(factor) / threads);

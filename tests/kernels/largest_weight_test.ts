@@ -5,7 +5,10 @@ import { linearReference } from "../../kernels/linear/_reference.ts";
 import { measureLargest } from "../../kernels/linear/largest_weight.ts";
 import { linear, type ProductKernel } from "../../kernels/linear/linear.ts";
 import { asMatrix, firstRows } from "../../kernels/linear/matrix.ts";
+import { NO_EPILOGUE } from "../../kernels/linear/product_wgsl.ts";
+import { mayLeaveHalf } from "../../kernels/linear/takes_half.ts";
 import { halfPeak } from "../../kernels/linear/tile_product.ts";
+import { tileProduct } from "../../kernels/linear/tile_product_wgsl.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { randomFloats, relativeError } from "./support.ts";
 import { randomMatrix } from "./weights_support.ts";
@@ -48,9 +51,9 @@ Deno.test({
     for (const size of [100, 600, 40000]) {
       const weights = randomFloats(outputs * inputs, 2).map((value) => size * (0.9 + 0.02 * value));
       const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", values: weights });
-      const product = async (precise: boolean) => {
+      const product = async (precise: boolean, pairs = false) => {
         using plan = new Plan(gpu);
-        const kernel: ProductKernel = { variant: "tiled", tile: { rows: 64, columns: 64, half: true } };
+        const kernel: ProductKernel = { variant: "tiled", tile: { rows: 64, columns: 64, half: true, pairs } };
         const given = plan.persistent([rows, inputs], { data: x });
         const y = linear(plan, { x: given, weight, precise, kernel, out: plan.persistent([rows, outputs]) });
         plan.run();
@@ -62,8 +65,19 @@ Deno.test({
       }
       await measureLargest(gpu, [weight]);
       for (const precise of [false, true]) assertLess(relativeError(await product(precise), expected), 3e-3, `weights of ${size}`);
+      assertLess(relativeError(await product(false, true), expected), 3e-3, `weights of ${size}, in pairs`);
     }
   },
+});
+
+Deno.test("weights are held in f16's range only where they may be beyond it", () => {
+  assertEquals([undefined, NaN, Infinity, 65505, 65504, 0].map(mayLeaveHalf), [true, true, true, true, false, false]);
+  const options = { dtype: "bf16", epilogue: NO_EPILOGUE, tile: { rows: 64, columns: 64, half: true }, split: false } as const;
+  assertEquals([undefined, true, false].map((bounded) => tileProduct("rows", { ...options, bounded }).code.includes("clamp(")), [
+    true,
+    true,
+    false,
+  ]);
 });
 
 Deno.test("the peak of activations: that of most models up to weights of 127, then less, and never too much for f16", () => {
