@@ -128,9 +128,12 @@ export function productKey(form: Form, { rows, columns, depth, dtype }: ProductS
   return `${form} ${dtype} ${rowStep(rows)}x${columns}x${depth}`;
 }
 
-/** The number of rows that stands for `rows` in measurements: the next power of two, or three quarters of it. */
+/** Rows that stand for all larger numbers of them in measurements: tiles in plenty whatever they are. */
+const MOST_ROWS = 4096;
+
+/** The number of rows that stands for `rows` in measurements: the next power of two, or three quarters of it; at most 4096. */
 export function rowStep(rows: number): number {
-  const least = Math.max(rows, 8);
+  const least = Math.min(Math.max(rows, 8), MOST_ROWS);
   const power = 2 ** Math.ceil(Math.log2(least));
   return least <= 0.75 * power ? 0.75 * power : power;
 }

@@ -29,11 +29,18 @@ export interface BenchTuneOptions {
   repeats: number;
 }
 
-/** Shapes (N, K) of the model's matrices, each with the number type that its weights are kept in. */
-export function tunedMatrices({ config: { text, vision }, weights, stored }: Omit<BenchTuneOptions, "rows" | "repeats">): {
+/** A matrix whose products are measured. */
+export interface TunedMatrix {
+  /** N, K */
   shape: [number, number];
+  /** The number type that its weights are kept in. */
   dtype: WeightType;
-}[] {
+  /** Products that the program computes with it: no gradient goes back through the vision tower. */
+  forms: readonly Form[];
+}
+
+/** The model's matrices, each shape once. */
+export function tunedMatrices({ config: { text, vision }, weights, stored }: Omit<BenchTuneOptions, "rows" | "repeats">): TunedMatrix[] {
   const heads = text.heads * text.headDim;
   const keyValue = 2 * text.kvHeads * text.headDim;
   const merged = vision.hidden * vision.merge ** 2;
@@ -52,10 +59,10 @@ export function tunedMatrices({ config: { text, vision }, weights, stored }: Omi
     [merged, merged],
     [text.hidden, merged],
   ];
-  const typed = (shapes: [number, number][], name: string) =>
-    shapes.map((shape) => ({ shape, dtype: matrixType(name, { weights, stored }) }));
-  const all = [...typed(layers, "model.layers.0"), ...typed(tower, "visual.blocks.0")];
-  return [...new Map(all.map((matrix) => [JSON.stringify(matrix), matrix])).values()];
+  const typed = (shapes: [number, number][], name: string, forms: readonly Form[]) =>
+    shapes.map((shape): TunedMatrix => ({ shape, dtype: matrixType(name, { weights, stored }), forms }));
+  const all = [...typed(tower, "visual.blocks.0", ["rows"]), ...typed(layers, "model.layers.0", ["rows", "columns"])];
+  return [...new Map(all.map((matrix) => [JSON.stringify([matrix.shape, matrix.dtype]), matrix])).values()]; // of the same the last, with more forms
 }
 
 /** Measures, prints a row for each product, and writes what `tasks/` reads when it opens the GPU. */
@@ -63,9 +70,9 @@ export async function benchTune(gpu: Gpu, options: BenchTuneOptions): Promise<vo
   const { rows, repeats } = options;
   const best = new Map<string, ProductKernel>();
   console.log("| product | until now | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
-  for (const { shape, dtype } of tunedMatrices(options)) {
+  for (const { shape, dtype, forms } of tunedMatrices(options)) {
     const matrix = randomMatrix(gpu, shape, dtype);
-    for (const form of ["rows", "columns"] as const) {
+    for (const form of forms) {
       for (const count of new Set(rows.map(rowStep))) {
         const [columns, depth] = form === "rows" ? shape : [shape[1], shape[0]];
         const sizes = { rows: count, columns, depth, dtype };

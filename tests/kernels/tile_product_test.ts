@@ -183,6 +183,7 @@ Deno.test("an input gradient in f32 keeps what is tiny beside its row's largest 
   destroyMatrix(gpu, weight);
 });
 
-Deno.test("rowStep: powers of two and three quarters of them, never below the rows", () => {
+Deno.test("rowStep: powers of two and three quarters of them, never below the rows, 4096 at most", () => {
   assertEquals([1, 8, 9, 12, 13, 25, 96, 97, 1024, 1025].map(rowStep), [8, 8, 12, 12, 16, 32, 96, 128, 1024, 1536]);
+  assertEquals([3073, 4096, 4097, 33000].map(rowStep), [4096, 4096, 4096, 4096]);
 });

@@ -68,9 +68,12 @@ Deno.test("tuning: matrices are measured in the type that a checkpoint's weights
   const config = parseConfig(publishedConfig("2b"), { name: "2b" });
   const types = (stored: string, weights?: WeightType) => {
     const all = tunedMatrices({ config, stored, weights });
-    return [all[0].dtype, all.at(-1)!.dtype];
+    return [all.at(-1)!.dtype, all[0].dtype];
   };
   assertEquals(types("F16"), ["f16", "f16"]);
   assertEquals(types("BF16", "f32"), ["f32", "f32"]);
   assertEquals(types("BF16", "int4"), ["int4", "int8"]);
+  const all = tunedMatrices({ config, stored: "BF16" });
+  assertEquals([all[0].forms, all.at(-1)!.forms], [["rows"], ["rows", "columns"]]);
+  assertEquals(new Set(all.map(({ shape }) => shape.join())).size, all.length);
 });
