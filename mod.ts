@@ -87,6 +87,7 @@ export type { SubgroupMatrixShape } from "./kernels/subgroup_matrix.ts";
 export type { FloatWeightType, MatrixBlock, QuantizedType, WeightType } from "./kernels/linear/matrix.ts";
 export type { ProductKernel, ProductVariant } from "./kernels/linear/product_choice.ts";
 export type { ProductTile } from "./kernels/linear/tile_product_wgsl.ts";
+export type { VectorThreads } from "./kernels/linear/vector_rows_wgsl.ts";
 export type { MatrixTile } from "./kernels/linear/subgroup_matrix_wgsl.ts";
 export type { AspectAccuracyOptions } from "./pipeline/aspects/aspect_accuracy.ts";
 export type { AspectSizes, FlatParameters } from "./pipeline/aspects/aspect_modules.ts";

@@ -3,6 +3,7 @@ import { join } from "@std/path";
 import { z } from "zod";
 import type { Gpu } from "../kernels/gpu.ts";
 import type { ProductKernel } from "../kernels/linear/product_choice.ts";
+import { VECTOR_THREADS } from "../kernels/linear/vector_rows_wgsl.ts";
 import { writeFileAtomic } from "./checkpoint/atomic_write.ts";
 import { MaspError } from "./errors.ts";
 import { readJson } from "./read_json.ts";
@@ -28,11 +29,14 @@ const kernelSchema = z.strictObject({
     across: sizeSchema.optional(),
     buffers: z.union([z.literal(1), z.literal(2)]).optional(),
   }).optional(),
+  threads: z.union(VECTOR_THREADS.map((threads) => z.literal(threads))).optional(),
   splits: z.int().min(1).max(64).optional(),
 }).refine(({ variant, tile }) => (variant === "tiled") === (tile !== undefined), {
   error: "a tile has to be given for the variant tiled alone",
 }).refine(({ variant, matrixTile }) => variant === "subgroup_matrix" || matrixTile === undefined, {
   error: "a tile of matrices belongs to the variant subgroup_matrix alone",
+}).refine(({ variant, threads }) => variant === "vector" || threads === undefined, {
+  error: "threads belong to the variant vector alone",
 });
 
 const tuningSchema = z.strictObject({ adapter: z.string(), products: z.record(z.string(), kernelSchema) });

@@ -36,7 +36,7 @@ await runCommand({
     size: { help: "make-checkpoint, tune: 2b or 7b", value: "SIZE" },
     layers: { help: "make-checkpoint: decoder layers (28)", value: "N" },
     "vision-layers": { help: "make-checkpoint: vision blocks (32)", value: "N" },
-    rows: { help: "tune: rows of the products (12,16,48,192,384,768,1024,1536,2048,3072,4096)", value: "NUMBERS" },
+    rows: { help: "tune: rows of the products (1,8,12,16,48,192,384,768,1024,1536,2048,3072,4096)", value: "NUMBERS" },
     seeds: { help: "study: seeds (1,2,3)", value: "NUMBERS" },
     test: { help: "study: test data (demo/emoset)", value: "DIR" },
     seed: { help: "make-checkpoint: seed of the weights (0)", value: "N" },
@@ -145,7 +145,7 @@ async function tune(invocation: Invocation, checkpoint?: string): Promise<void> 
     config,
     weights: weights === "auto" ? automaticWeights(gpu, expectedTensors(config)) : weights,
     stored: model.stored,
-    rows: numbers(invocation, "rows") ?? [12, 16, 48, 192, 384, 768, 1024, 1536, 2048, 3072, 4096],
+    rows: numbers(invocation, "rows") ?? [1, 8, 12, 16, 48, 192, 384, 768, 1024, 1536, 2048, 3072, 4096],
     repeats: wholeFlag(invocation, "repeats", 1) ?? 7,
   });
 }

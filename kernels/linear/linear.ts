@@ -6,10 +6,11 @@ import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { type Matrix, weightTensors, type WeightType } from "./matrix.ts";
-import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct, vectorProduct } from "./product_wgsl.ts";
+import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct } from "./product_wgsl.ts";
 import type { ProductArgs } from "./product_args.ts";
 import { EXACT_TILE, type ProductKernel, productKernel } from "./product_choice.ts";
 import { recordTileProduct } from "./tile_product.ts";
+import { vectorProduct, vectorThreads } from "./vector_rows_wgsl.ts";
 import { subgroupMatrixProduct } from "./subgroup_matrix_product.ts";
 import { recordVectorColumns } from "./vector_columns.ts";
 import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
@@ -178,7 +179,7 @@ function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKern
   }
   if (kernel.variant === "tiled") return recordTileProduct(plan, form, { ...p, tile: kernel.tile ?? EXACT_TILE, splits: kernel.splits });
   if (kernel.variant === "vector" && form === "columns") return recordVectorColumns(plan, p);
-  const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, variant: kernel.variant });
+  const { label, code, tileRows, tileColumns } = sourceOf(plan.gpu, form, { ...p, kernel });
   const across = Math.ceil(p.columns / tileColumns);
   plan.dispatch({ label, code }, {
     tensors: p.tensors,
@@ -188,16 +189,13 @@ function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKern
   });
 }
 
-function sourceOf(gpu: Gpu, form: Form, p: ProductArgs & { variant: "plain" | "vector" | "subgroup" }): ProductWgsl {
-  const { dtype, epilogue } = p;
-  switch (p.variant) {
-    case "plain":
-      return plainProduct(form, { dtype, epilogue });
-    case "vector":
-      return vectorProduct({ dtype, epilogue, rows: p.rows, software: gpu.software });
-    case "subgroup":
-      return subgroupProduct(form, { dtype, epilogue, tile: subgroupTile(form, p.rows) });
-  }
+function sourceOf(gpu: Gpu, form: Form, p: ProductArgs & { kernel: ProductKernel }): ProductWgsl {
+  const { dtype, epilogue, rows, depth, kernel } = p;
+  if (kernel.variant === "plain") return plainProduct(form, { dtype, epilogue });
+  if (kernel.variant === "subgroup") return subgroupProduct(form, { dtype, epilogue, tile: subgroupTile(form, rows) });
+  const lanes = gpu.subgroupSize;
+  const threads = gpu.software ? "software" : kernel.threads ?? vectorThreads(p, { lanes });
+  return vectorProduct({ dtype, epilogue, rows, depth, threads, lanes });
 }
 
 /** Tiles that were fastest on llvmpipe (in groups of 8 rows and of 8 or 32 columns), by form. */

@@ -5,6 +5,7 @@ import { matrixTile, matrixTiles, takesSubgroupMatrices } from "./subgroup_matri
 import { type MatrixTile, matrixTileName } from "./subgroup_matrix_wgsl.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductTile } from "./tile_product_wgsl.ts";
+import { VECTOR_THREADS, type VectorThreads, vectorThreads } from "./vector_rows_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
 /** Kinds of kernels. */
@@ -18,6 +19,8 @@ export interface ProductKernel {
   readonly tile?: ProductTile;
   /** Tile of the variant `subgroup_matrix`; chosen by the product's size when left out. */
   readonly matrixTile?: MatrixTile;
+  /** Invocations of a workgroup of the variant `vector`, form `rows`, on hardware; chosen by the product's size when left out. */
+  readonly threads?: VectorThreads;
   /** Parts of the summed dimension of the variants with tiles, computed side by side and added; 1 when left out. */
   readonly splits?: number;
 }
@@ -69,10 +72,10 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
   const { rows, columns, depth } = shape;
   if (depth % 4 || (form === "columns" && columns % 4)) return { variant: "plain" };
   const software = gpu.software && gpu.subgroupSize === 8;
-  const few = gpu.software || takesSubgroupMatrices(gpu, shape) ? VECTOR_ROWS : MORE_VECTOR_ROWS;
-  if (rows <= few[form] && !(software && form === "columns")) return { variant: "vector" };
   const measured = gpu.productKernels.get(productKey(form, shape));
   if (measured && isPossible(gpu, measured, { ...shape, form })) return measured;
+  const few = gpu.software || takesSubgroupMatrices(gpu, shape) ? VECTOR_ROWS : MORE_VECTOR_ROWS;
+  if (rows <= few[form] && !(software && form === "columns")) return { variant: "vector" };
   if (takesSubgroupMatrices(gpu, shape)) return { variant: "subgroup_matrix", ...matrixTile(gpu, form, shape) };
   if (software) return { variant: "subgroup" };
   if (takesVector(gpu, form, rows)) return { variant: "vector" };
@@ -80,8 +83,8 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
 }
 
 /** Whether the device has what a kernel needs, and the product may be as exact as the kernel is. */
-function isPossible(gpu: Gpu, { variant, tile, matrixTile }: ProductKernel, shape: ProductShape & { form: Form }): boolean {
-  if (variant === "vector") return takesVector(gpu, shape.form, shape.rows);
+function isPossible(gpu: Gpu, { variant, tile, matrixTile, threads }: ProductKernel, shape: ProductShape & { form: Form }): boolean {
+  if (variant === "vector") return takesVector(gpu, shape.form, shape.rows) && (gpu.subgroupSize > 0 || (threads ?? 64) === 64);
   if (variant === "subgroup_matrix") {
     const fits = !matrixTile || matrixTiles(gpu, shape.form).some((tile) => matrixTileName(tile) === matrixTileName(matrixTile));
     return fits && takesSubgroupMatrices(gpu, shape);
@@ -90,7 +93,7 @@ function isPossible(gpu: Gpu, { variant, tile, matrixTile }: ProductKernel, shap
   return !tile?.half || takesHalf(gpu, shape);
 }
 
-/** Whether a product of more rows than the fewest may be computed as vector times matrix products. */
+/** Whether a product may be computed as vector times matrix products by workgroups that share columns. */
 function takesVector(gpu: Gpu, form: Form, rows: number): boolean {
   return form === "rows" && rows <= MOST_VECTOR_ROWS && !gpu.software;
 }
@@ -106,8 +109,9 @@ function tileKernel({ rows, columns, depth }: ProductShape, { half }: { half: bo
 /** Every kernel that might be the fastest for a product on this adapter, the one that is taken now first. */
 export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel[] {
   const chosen = productKernel(gpu, form, shape);
-  const few = chosen.variant === "vector" && !(takesVector(gpu, form, shape.rows) && shape.rows > MORE_VECTOR_ROWS[form]);
-  if (chosen.variant === "plain" || few) return [chosen];
+  const vectors = takesVector(gpu, form, shape.rows) ? vectorKernels(gpu, shape) : [];
+  if (chosen.variant === "plain") return [chosen];
+  if (chosen.variant === "vector" && shape.rows <= MORE_VECTOR_ROWS[form]) return [chosen, ...vectors];
   const cuts = [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256);
   const tiles = TILES.filter(({ half }) => !half || takesHalf(gpu, shape)).flatMap((tile) =>
     cuts.map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
@@ -117,10 +121,17 @@ export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): Pr
       cuts.map((splits): ProductKernel => ({ variant: "subgroup_matrix", matrixTile, splits }))
     ),
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
-    ...(takesVector(gpu, form, shape.rows) ? [{ variant: "vector" as const }] : []),
+    ...(takesVector(gpu, form, shape.rows) ? [{ variant: "vector" as const }, ...vectors] : []),
   ];
   const all = [chosen, ...others, ...tiles].map((kernel) => [JSON.stringify({ splits: 1, ...kernel }), kernel] as const);
   return [...new Map(all).values()];
+}
+
+/** Vector times matrix products by workgroups of other sizes than the one that is taken without a measurement. */
+function vectorKernels(gpu: Gpu, shape: ProductShape): ProductKernel[] {
+  const usual = vectorThreads(shape, { lanes: gpu.subgroupSize });
+  const sizes = VECTOR_THREADS.filter((threads) => threads !== usual && (threads === 64 || gpu.subgroupSize > 0));
+  return sizes.map((threads) => ({ variant: "vector", threads }));
 }
 
 /** Name of a product among those that were measured: rows count in steps, since plans round them. */
@@ -133,7 +144,7 @@ const MOST_ROWS = 4096;
 
 /** The number of rows that stands for `rows` in measurements: the next power of two, or three quarters of it; at most 4096. */
 export function rowStep(rows: number): number {
-  const least = Math.min(Math.max(rows, 8), MOST_ROWS);
+  const least = Math.min(rows, MOST_ROWS);
   const power = 2 ** Math.ceil(Math.log2(least));
   return least <= 0.75 * power ? 0.75 * power : power;
 }

@@ -6,8 +6,8 @@
  * - `rows`: w is (N, K); y = a · wᵀ (the forward product of a linear layer)
  * - `columns`: w is (K, N); y = a · w (the gradient with respect to its input)
  */
-import { storageWgsl, type WideReading } from "./storage_wgsl.ts";
-import { GROUP, type WeightType } from "./weight_types.ts";
+import { storageWgsl } from "./storage_wgsl.ts";
+import type { WeightType } from "./weight_types.ts";
 
 /** Which way the weights lie. */
 export type Form = "rows" | "columns";
@@ -61,7 +61,7 @@ fn store(row: u32, column: u32, value: f32) {
 `;
 }
 
-/** All bindings, and `store`; weights and activations in vectors of four, or one by one when `scalar`; quantised weights in the widest loads. */
+/** All bindings, and `store`; weights and activations in vectors of four, one by one when `scalar`, or weights in loads of 16 bytes when `wide`. */
 export function header(
   dtype: WeightType,
   epilogue: Epilogue,
@@ -78,7 +78,8 @@ ${wide?.functions ?? (scalar ? storage.scalar : storage.functions)}
 `;
 }
 
-function name(form: Form, kind: string, dtype: WeightType): string {
+/** Name of a kernel in profiles. */
+export function productName(form: Form, kind: string, dtype: WeightType): string {
   return `linear ${form} ${kind} ${dtype}`;
 }
 
@@ -135,7 +136,7 @@ ${
       (i) => lines(columnGroups, (j) => lines(4, (s) => `store(first_row + ${i}u, 4u * n${j} + ${s}u, c${i}_${j}.${"xyzw"[s]});`)),
     );
   return {
-    label: name(form, "subgroup", dtype),
+    label: productName(form, "subgroup", dtype),
     tileRows: rows,
     tileColumns: 8 * columnGroups * (form === "rows" ? 1 : 4),
     code: `${header(dtype, epilogue)}
@@ -153,97 +154,13 @@ ${stores}
   };
 }
 
-/** Rows up to which each row's parts are added in a tree of its own: more of them wait for each other too often. */
-const ROWS_OF_A_TREE = 4;
-
-/** Adds what 64 invocations summed, `ci_0` … `ci_3` for row i, one row after the other. */
-function sumByTree(rows: number): string {
-  return lines(rows, (i) =>
-    `partial[thread] = vec4<f32>(${range(4).map((j) => `c${i}_${j}`).join(", ")});
-  workgroupBarrier();
-  for (var half = 32u; half > 0u; half /= 2u) {
-    if (thread < half) { partial[thread] += partial[thread + half]; }
-    workgroupBarrier();
-  }
-  if (thread == 0u) { ${range(4).map((j) => `store(${i}u, first + ${j}u, partial[0].${"xyzw"[j]});`).join(" ")} }
-  workgroupBarrier();`);
-}
-
-/** The same for all rows behind one barrier, an invocation to a sum; each row begins elsewhere, so that neighbours read from different banks. */
-function sumAtOnce(rows: number): string {
-  return `${lines(rows, (i) => `partial[${64 * i}u + thread] = vec4<f32>(${range(4).map((j) => `c${i}_${j}`).join(", ")});`)}
-  workgroupBarrier();
-  if (thread < ${4 * rows}u) {
-    let row = thread / 4u;
-    var sum = vec4<f32>();
-    for (var i = 0u; i < 64u; i += 4u) {
-      sum += vec4<f32>(${range(4).map((k) => `partial[64u * row + ((i + ${k}u + row) & 63u)][thread % 4u]`).join(", ")});
-    }
-    store(row, first + thread % 4u, (sum.x + sum.y) + (sum.z + sum.w));
-  }`;
-}
-
-/**
- * Few rows (decoding one token): an invocation sums all rows of `a` for some columns, so that weights are read once. `rows` form only, 16 rows
- * at most; depth a multiple of 4.
- */
-export function vectorProduct(options: { dtype: WeightType; epilogue: Epilogue; rows: number; software: boolean }): ProductWgsl {
-  const { dtype, epilogue, rows, software } = options;
-  const { read4, stride, wide } = storageWgsl(dtype);
-  const columns = 4;
-  const threads = software ? 1 : 64;
-  const sums = lines(rows, (i) => lines(columns, (j) => `var c${i}_${j} = 0.0;`));
-  const body = wide ? wideVectorBody({ rows, columns, wide }) : `${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + k];`)}
-${lines(columns, (j) => `let w${j} = ${read4(`row${j} + k`)};`)}
-${lines(rows, (i) => lines(columns, (j) => `c${i}_${j} += dot(a${i}, w${j});`))}`;
-  const load = wide ? 4 * wide.fours : 4; // weights
-  const steps = wide ? `(params.depth + ${load - 1}u) / ${load}u` : "params.depth / 4u";
-  const reduce = rows > ROWS_OF_A_TREE ? sumAtOnce(rows) : sumByTree(rows);
-  return {
-    label: name("rows", `vector ${rows}`, dtype),
-    tileRows: rows,
-    tileColumns: software ? 8 * columns : columns,
-    code: `${header(dtype, epilogue, { wide: true })}
-${software ? "" : `var<workgroup> partial: array<vec4<f32>, ${rows > ROWS_OF_A_TREE ? threads * rows : threads}>;`}
-@compute @workgroup_size(${software ? 8 : threads})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-  let first = (group.x + group.y * 65535u) * ${software ? 8 * columns : columns}u${software ? ` + thread * ${columns}u` : ""};
-${lines(columns, (j) => `let row${j} = min(first + ${j}u, params.columns - 1u) * (${stride("params.depth")} / ${load}u);`)}
-${sums}
-  for (var k = ${software ? "0u" : "thread"}; k < ${steps}; k += ${threads}u) {
-${body}
-  }
-${software ? lines(rows, (i) => lines(columns, (j) => `store(${i}u, first + ${j}u, c${i}_${j});`)) : reduce}
-}`,
-  };
-}
-
-/**
- * A step of the vector product over quantised weights: one load of each column's levels, whose scale is applied to the sum over them. Levels
- * behind a row's end are 0: what is read of `a` there does not matter.
- */
-function wideVectorBody(options: { rows: number; columns: number; wide: WideReading }): string {
-  const { rows, columns, wide } = options;
-  const each = (line: (i: number, j: number) => string) => lines(rows, (i) => lines(columns, (j) => line(i, j)));
-  return `${lines(columns, (j) => `let q${j} = w[row${j} + k];\nlet s${j} = scale_at((row${j} + k) / ${GROUP / 4 / wide.fours}u);`)}
-${each((i, j) => `var t${i}_${j} = 0.0;`)}
-${
-    lines(wide.fours, (f) =>
-      `{ let at = min(k * ${wide.fours}u + ${f}u, params.depth / 4u - 1u);
-${lines(columns, (j) => `let w${j} = ${wide.levels(`q${j}`, f)};`)}
-${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + at];`)}
-${each((i, j) => `t${i}_${j} += dot(a${i}, w${j});`)} }`)
-  }
-${each((i, j) => `c${i}_${j} = fma(s${j}, t${i}_${j}, c${i}_${j});`)}`;
-}
-
 /** Any sizes and either form, an invocation to a sum: for sizes that are no multiple of four. */
 export function plainProduct(form: Form, options: { dtype: WeightType; epilogue: Epilogue }): ProductWgsl {
   const { dtype, epilogue } = options;
   const { stride } = storageWgsl(dtype);
   const place = form === "rows" ? `id.x * ${stride("params.depth")} + k` : `k * ${stride("params.columns")} + id.x`;
   return {
-    label: name(form, "plain", dtype),
+    label: productName(form, "plain", dtype),
     tileRows: 8,
     tileColumns: 8,
     code: `${header(dtype, epilogue, { scalar: true })}

@@ -1,14 +1,14 @@
 /** How weights are read in WGSL: four at a time or one by one, as f32. */
 import { GROUP, type QuantizedType, type WeightType } from "./weight_types.ts";
 
-/** WGSL pieces for loads of many levels that share a scale. */
+/** WGSL pieces for loads of 16 bytes: weights, or levels that share a scale. */
 export interface WideReading {
-  /** Fours of levels in a load. */
+  /** Fours of weights in a load. */
   readonly fours: number;
-  /** `fn scale_at(group: u32) -> f32` and what {@linkcode WideReading.levels} needs. */
+  /** What {@linkcode WideReading.four} needs, and for quantised weights `fn scale_at(group: u32) -> f32`. */
   readonly functions: string;
-  /** Expression of the levels (`vec4<f32>`) of four number `f` of a load. */
-  levels(load: string, f: number): string;
+  /** Expression of four number `f` of a load (`vec4<f32>`): weights, or levels without their scale. */
+  four(load: string, f: number): string;
 }
 
 /** WGSL pieces of a storage type, for weights in a binding `w` (and `scales`). */
@@ -23,7 +23,7 @@ export interface StorageWgsl {
   readonly scalar: string;
   /** Whether there is a second binding `scales: array<u32>`. */
   readonly scales: boolean;
-  /** How quantised weights are read in the widest loads, a `vec4<u32>` of levels without their scale. */
+  /** How weights of 16 bits or less are read as `vec4<u32>`. */
   readonly wide?: WideReading;
   /** Expression of the four weights (`vec4<f32>`) at place 4 · `at`. */
   read4(at: string): string;
@@ -40,6 +40,9 @@ fn unpack4(v: vec2<u32>) -> vec4<f32> {
   return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
 }`;
 
+/** Eight numbers of 16 bits in a load. */
+const eight = (functions: string): WideReading => ({ fours: 2, functions, four: (load, f) => `unpack4(${load}.${f ? "zw" : "xy"})` });
+
 const float = { scales: false, read4: (at: string) => `unpack4(w[${at}])`, stride: (columns: string) => columns };
 
 const STORAGE: Record<WeightType, StorageWgsl> = {
@@ -55,6 +58,7 @@ const STORAGE: Record<WeightType, StorageWgsl> = {
     four: "vec2<u32>",
     word: "u32",
     functions: BF16,
+    wide: eight(BF16),
     scalar: "fn weight(i: u32) -> f32 { let v = w[i >> 1u]; return bitcast<f32>(select(v << 16u, v & 0xffff0000u, (i & 1u) == 1u)); }",
   },
   f16: {
@@ -62,6 +66,7 @@ const STORAGE: Record<WeightType, StorageWgsl> = {
     four: "vec2<u32>",
     word: "u32",
     functions: F16,
+    wide: eight(F16),
     scalar: "fn weight(i: u32) -> f32 { let v = unpack2x16float(w[i >> 1u]); return select(v.x, v.y, (i & 1u) == 1u); }",
   },
   int8: quantized("int8"),
@@ -95,7 +100,7 @@ fn levels4(v: u32) -> vec4<f32> {
     wide: {
       fours: perWord,
       functions: levels,
-      levels: (load, f) => type === "int8" ? `levels4(${load}.${"xyzw"[f]})` : `levels4(${load}.${"xyzw"[f >> 1]} >> ${16 * (f & 1)}u)`,
+      four: (load, f) => type === "int8" ? `levels4(${load}.${"xyzw"[f]})` : `levels4(${load}.${"xyzw"[f >> 1]} >> ${16 * (f & 1)}u)`,
     },
     functions: `${levels}
 fn weights4(at: u32) -> vec4<f32> { return levels4(${word}) * scale_at(at / ${GROUP / 4}u); }`,

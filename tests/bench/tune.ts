@@ -122,8 +122,8 @@ async function race(
 }
 
 /** A kernel in a few words. */
-function nameOf({ variant, tile, matrixTile, splits = 1 }: ProductKernel): string {
-  const own = tile ? ` ${tileName(tile)}` : matrixTile ? ` ${matrixTileName(matrixTile)}` : "";
+function nameOf({ variant, tile, matrixTile, threads, splits = 1 }: ProductKernel): string {
+  const own = tile ? ` ${tileName(tile)}` : matrixTile ? ` ${matrixTileName(matrixTile)}` : threads ? ` by ${threads}` : "";
   return `${variant.replace("_", " ")}${own}${splits > 1 ? ` / ${splits}` : ""}`;
 }
 

@@ -1,7 +1,7 @@
-import { assert, assertLess, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { asMatrix, createMatrix, destroyMatrix, firstRows, stack, weightTensors, writeMatrix } from "../../kernels/linear/matrix.ts";
-import { vectorProduct } from "../../kernels/linear/product_wgsl.ts";
+import { vectorProduct, vectorThreads } from "../../kernels/linear/vector_rows_wgsl.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { gatherRowsReference } from "../../kernels/rows/_reference.ts";
@@ -61,40 +61,59 @@ for (const type of ["int8", "int4"] as const) {
   });
 }
 
-gpuTest("linear: the vector product of real GPUs, which share the work on a column, gives the same", async (gpu) => {
-  const [inputs, outputs] = [3 * 128 + 36, 22];
-  const weights = randomFloats(outputs * inputs, 2, { scale: 0.05 });
-  const bf16 = createMatrix(gpu, [outputs, inputs], { dtype: "bf16" });
-  const halves = Uint16Array.from(new Uint32Array(weights.buffer), (bits) => bits >>> 16);
-  writeMatrix(gpu, bf16, { data: new Uint8Array(halves.buffer) });
-  const exact = Float64Array.from(new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer));
-  for (const dtype of ["bf16", "int8", "int4"] as const) {
-    const weight = dtype === "bf16" ? bf16 : quantizedMatrix(gpu, [outputs, inputs], { type: dtype, weights });
-    const values = dtype === "bf16" ? exact : (await readQuantized(gpu, weight)).values;
-    for (const rows of [1, 4, 5, 16]) {
-      const x = randomFloats(rows * inputs, 1);
-      const { label, code, tileColumns } = vectorProduct({
-        dtype,
-        epilogue: { bias: false, residual: false, accumulate: false },
-        rows,
-        software: false,
-      });
-      using plan = new Plan(gpu);
-      const y = plan.persistent([rows, outputs]);
-      plan.dispatch({ label, code }, {
-        tensors: { a: plan.persistent([rows, inputs], { data: x }), ...weightTensors(weight.blocks[0]), y },
-        params: { rows, columns: outputs, depth: inputs, row_stride: outputs, first_column: 0 },
-        workgroups: [Math.ceil(outputs / tileColumns)],
-      });
-      plan.run();
-      assertLess(
-        relativeError(await gpu.readFloats(y), linearReference(x, values, { rows, inputs, outputs })),
-        1e-6,
-        `${dtype}, ${rows} rows`,
-      );
+/** Every way of adding and reading, but not each with each: compiling takes most of the time. */
+const VECTORS = [
+  { threads: 64, lanes: 0, inputs: 3 * 128 + 36, rows: [1, 4, 5, 16] },
+  { threads: 64, lanes: 8, inputs: 3 * 128 + 40, rows: [1, 16] },
+  { threads: 256, lanes: 8, inputs: 3 * 128 + 40, rows: [2, 5] },
+] as const;
+
+for (const { threads, lanes, inputs, rows: counts } of VECTORS) {
+  const name = `by ${threads}, ${lanes ? "in subgroups" : "in workgroup memory"}, ${inputs} inputs`;
+  gpuTest(`linear: the vector product of real GPUs, which share the work on a column, ${name}`, async (gpu) => {
+    if (lanes && gpu.subgroupSize === 0) return;
+    const outputs = 22;
+    const weights = randomFloats(outputs * inputs, 2, { scale: 0.05 });
+    const bf16 = createMatrix(gpu, [outputs, inputs], { dtype: "bf16" });
+    const halves = Uint16Array.from(new Uint32Array(weights.buffer), (bits) => bits >>> 16);
+    writeMatrix(gpu, bf16, { data: new Uint8Array(halves.buffer) });
+    const exact = Float64Array.from(new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer));
+    for (const dtype of ["bf16", "int8", "int4"] as const) {
+      const weight = dtype === "bf16" ? bf16 : quantizedMatrix(gpu, [outputs, inputs], { type: dtype, weights });
+      const values = dtype === "bf16" ? exact : (await readQuantized(gpu, weight)).values;
+      for (const rows of counts) {
+        const x = randomFloats(rows * inputs, 1);
+        const { label, code, tileColumns } = vectorProduct({
+          dtype,
+          epilogue: { bias: false, residual: false, accumulate: false },
+          rows,
+          depth: inputs,
+          threads,
+          lanes: lanes && gpu.subgroupSize,
+        });
+        using plan = new Plan(gpu);
+        const y = plan.persistent([rows, outputs]);
+        plan.dispatch({ label, code }, {
+          tensors: { a: plan.persistent([rows, inputs], { data: x }), ...weightTensors(weight.blocks[0]), y },
+          params: { rows, columns: outputs, depth: inputs, row_stride: outputs, first_column: 0 },
+          workgroups: [Math.ceil(outputs / tileColumns)],
+        });
+        plan.run();
+        assertLess(
+          relativeError(await gpu.readFloats(y), linearReference(x, values, { rows, inputs, outputs })),
+          1e-6,
+          `${dtype}, ${rows} rows`,
+        );
+      }
+      destroyMatrix(gpu, weight);
     }
-    destroyMatrix(gpu, weight);
-  }
+  });
+}
+
+Deno.test("linear: workgroups of vector products are larger where there are few of them and much to read for each", () => {
+  const of = (columns: number, depth: number, lanes = 32) => vectorThreads({ columns, depth, dtype: "bf16" }, { lanes });
+  assertEquals([of(4608, 3584), of(3584, 3584), of(37888, 3584), of(3584, 18944), of(152064, 3584)], [128, 128, 64, 256, 64]);
+  assertEquals([of(3584, 18944, 0), of(128, 192), of(8, 8)], [64, 64, 64]);
 });
 
 gpuTest("linear: bytes cannot be written into a quantised matrix", (gpu) => {

@@ -131,7 +131,11 @@ Deno.test("products are computed as they were measured; every candidate is right
   hardware.productKernels.set(productKey("rows", few), tiled).set(productKey("rows", { ...shape, rows: 24 }), { variant: "vector" });
   assertEquals(productKernel(hardware, "rows", few), tiled);
   assertEquals(productKernel(hardware, "rows", { ...shape, rows: 24 }).variant, "tiled", "so many rows take no vector product");
-  assertEquals(productCandidates(hardware, "rows", { ...shape, rows: 8 }), [{ variant: "vector" }]);
+  const single = { ...shape, rows: 1 };
+  assertEquals(productCandidates(hardware, "rows", { ...shape, rows: 8 }), productCandidates(hardware, "rows", single));
+  assertEquals(productCandidates(hardware, "rows", single).map(({ threads }) => threads), [undefined, 64, 256]);
+  hardware.productKernels.set(productKey("rows", single), { variant: "vector", threads: 256 });
+  assertEquals(productKernel(hardware, "rows", single), { variant: "vector", threads: 256 });
   await hardware[Symbol.asyncDispose]();
   assertEquals(productKernel(gpu, "rows", { ...shape, depth: 2046 }), { variant: "plain" });
   const halves = (dtype: "bf16" | "f32") => productCandidates(gpu, "rows", { ...shape, dtype }).filter(({ tile }) => tile?.half).length;
@@ -183,7 +187,7 @@ Deno.test("an input gradient in f32 keeps what is tiny beside its row's largest 
   destroyMatrix(gpu, weight);
 });
 
-Deno.test("rowStep: powers of two and three quarters of them, never below the rows, 4096 at most", () => {
-  assertEquals([1, 8, 9, 12, 13, 25, 96, 97, 1024, 1025].map(rowStep), [8, 8, 12, 12, 16, 32, 96, 128, 1024, 1536]);
+Deno.test("rowStep: powers of two and three quarters of them, 4096 at most", () => {
+  assertEquals([1, 8, 9, 12, 13, 25, 96, 97, 1024, 1025].map(rowStep), [1, 8, 12, 12, 16, 32, 96, 128, 1024, 1536]);
   assertEquals([3073, 4096, 4097, 33000].map(rowStep), [4096, 4096, 4096, 4096]);
 });
