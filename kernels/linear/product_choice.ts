@@ -61,10 +61,13 @@ const TILES: readonly ProductTile[] = [
   HALF_TILE,
   { rows: 64, columns: 64, half: true },
   { rows: 128, columns: 128, half: true },
-  { rows: 64, columns: 128, half: true, pairs: true },
-  { rows: 64, columns: 64, half: true, pairs: true },
-  { rows: 128, columns: 128, half: true, pairs: true },
-  { rows: 64, columns: 128, half: true, pairs: true, each: 4 },
+  { rows: 64, columns: 128, half: true, pairs: "sums" },
+  { rows: 64, columns: 64, half: true, pairs: "sums" },
+  { rows: 128, columns: 128, half: true, pairs: "sums" },
+  { rows: 64, columns: 128, half: true, pairs: "sums", each: 4 },
+  { rows: 64, columns: 128, half: true, pairs: "copies" },
+  { rows: 64, columns: 64, half: true, pairs: "copies" },
+  { rows: 128, columns: 128, half: true, pairs: "copies" },
 ];
 
 /** The kernel for a product. */

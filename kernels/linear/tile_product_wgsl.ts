@@ -18,9 +18,9 @@ export interface ProductTile {
   readonly columns: 64 | 128;
   /** Whether factors are f16. */
   readonly half: boolean;
-  /** For f16: whether each sum is a pair, of the products at even and at odd places of the summed dimension. */
-  readonly pairs?: boolean;
-  /** Rows that an invocation computes eight sums of; 8 when left out, fewer only in pairs. */
+  /** For f16: how two are multiplied at a time where a compiler does not see that by itself. See `tile_sums_wgsl.ts`. */
+  readonly pairs?: "sums" | "copies";
+  /** Rows that an invocation computes eight sums of; 8 when left out, fewer only in pairs of sums. */
   readonly each?: 4 | 8;
 }
 
@@ -54,7 +54,7 @@ const lines = (n: number, line: (i: number) => string): string => Array.from({ l
 
 /** A tile in a few words. */
 export function tileName({ rows, columns, half, pairs, each = 8 }: ProductTile): string {
-  return `${rows}x${columns} ${half ? "f16" : "f32"}${pairs ? ` pairs${each === 8 ? "" : ` ${each}x8`}` : ""}`;
+  return `${rows}x${columns} ${half ? "f16" : "f32"}${pairs ? ` pairs of ${pairs}` : ""}${each === 8 ? "" : ` ${each}x8`}`;
 }
 
 /** A factor's way to workgroup memory, in blocks of four rows (columns of y) and four numbers of the summed dimension. */
@@ -84,7 +84,7 @@ export function tileProduct(
   const deepQuads = depth / 4;
   const { down, across } = invocationsOf(tile);
   const threads = down * across;
-  const sums = (tile.pairs ? sumsInPairs : sumsInFours)(tile, { depth, halfSum });
+  const sums = (tile.pairs === "sums" ? sumsInPairs : sumsInFours)(tile, { depth, halfSum });
   const widen = (value: string) => half ? `${four}(${value})` : value;
   // What is beyond the range of f16 becomes its largest numbers.
   const asFactor = (value: string) =>

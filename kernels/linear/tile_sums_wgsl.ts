@@ -2,11 +2,13 @@
  * WGSL of what the invocations of a tiled product (`tile_product_wgsl.ts`) hold and do: how tiles lie in workgroup memory, which sums an
  * invocation has, and how they grow. Two ways:
  *
- * - {@linkcode sumsInFours}: a vector of sums is four columns of y, and a number of `a` is multiplied with four of `w`. What is taken on most
- *   GPUs.
+ * - {@linkcode sumsInFours}: a vector of sums is four columns of y, and a number of `a` is multiplied with four of `w`. What is taken unless
+ *   something else was measured to be faster.
  * - {@linkcode sumsInPairs}, for f16: a vector of sums is one number of y, whose first part sums the products at even places of the summed
- *   dimension and whose second part those at odd ones. Both factors then are pairs as they lie in memory. Some compilers multiply f16 two at
- *   a time only so: they take a number that meets a whole vector as a reason to multiply one by one.
+ *   dimension and whose second part those at odd ones. It reads least from workgroup memory, and takes the most registers.
+ *
+ * Some compilers multiply f16 two at a time only where both factors are pairs as they lie in memory: they take a number that meets a whole vector
+ * as a reason to multiply one by one. So it is in pairs of sums, and in fours where `a` lies in memory with two copies of each number.
  */
 import type { ProductTile } from "./tile_product_wgsl.ts";
 
@@ -71,18 +73,28 @@ export function invocationsOf({ rows, columns, each = 8 }: ProductTile): { down:
 export function sumsInFours(tile: ProductTile, options: { depth: number; halfSum: number }): TileSums {
   const { rows, columns, half } = tile;
   const { depth, halfSum } = options;
+  const copies = tile.pairs === "copies" ? 2 : 1;
   const four = half ? "vec4<f16>" : "vec4<f32>";
   const { across } = invocationsOf(tile);
   const each = (line: (i: number, g: number) => string) => lines(8, (i) => lines(2, (g) => line(i, g)));
   // A tile lies as [k][row or column]; within a group of four k the vectors are permuted, so that neighbours write to different banks.
   const swizzle = (length: number) => Math.min(length / 8, depth / 4, 8) - 1;
-  const read = (name: "a" | "w", k: number, group: number) => {
-    const [length, lane] = name === "a" ? [rows, "ty"] : [columns, "tx"];
-    return `tile_${name}[${k}][${group * length / 8}u + (${lane} ^ ${(k >> 2) & swizzle(length)}u)]`;
-  };
+  const place = (length: number, lane: string, k: number, group: number) =>
+    `${group * length / 8}u + (${lane} ^ ${(k >> 2) & swizzle(length)}u)`;
+  const readA = (k: number, group: number) =>
+    copies === 1
+      ? `let va${group} = tile_a[${k}][${place(rows, "ty", k, group)}];`
+      : `let at${group} = 2u * (${place(rows, "ty", k, group)}); ` +
+        range(2).map((n) => `let va${group}_${n} = tile_a[${k}][at${group} + ${n}u];`).join(" ");
+  const numberOfA = (i: number) =>
+    copies === 1 ? `${four}(va${i >> 2}.${part(i & 3)})` : `va${i >> 2}_${(i >> 1) & 1}.${i & 1 ? "zwzw" : "xyxy"}`;
+  const put = (name: "a" | "w", s: number, value: string) =>
+    name === "a" && copies === 2
+      ? `{ let v = ${value}; tile_a[4u * deep + ${s}u][2u * to] = v.xxyy; tile_a[4u * deep + ${s}u][2u * to + 1u] = v.zzww; }`
+      : `tile_${name}[4u * deep + ${s}u][to] = ${value};`;
   return {
-    arrays: `// [k][row / 4], [k][column / 4]
-var<workgroup> tile_a: array<array<${four}, ${rows / 4}>, ${depth}>;
+    arrays: `// [k][row / ${4 / copies}], [k][column / 4]
+var<workgroup> tile_a: array<array<${four}, ${copies * rows / 4}>, ${depth}>;
 var<workgroup> tile_w: array<array<${four}, ${columns / 4}>, ${depth}>;`,
     place: `let tx = thread % ${across}u;\nlet ty = thread / ${across}u;`,
     declare: each((i, g) => `var c${i}_${g} = vec4<f32>();${half ? ` var h${i}_${g} = ${four}();` : ""}`),
@@ -99,13 +111,13 @@ var<workgroup> tile_w: array<array<${four}, ${columns / 4}>, ${depth}>;`,
     }),
     put: ({ name, length, along }) =>
       `let to = across ^ (deep & ${swizzle(length)}u);
-${lines(4, (s) => `tile_${name}[4u * deep + ${s}u][to] = ${along ? turned(four, s) : `b${s}`};`)}`,
+${lines(4, (s) => put(name, s, along ? turned(four, s) : `b${s}`))}`,
     multiply: (k) =>
-      `{ ${range(2).map((g) => `let va${g} = ${read("a", k, g)}; let vw${g} = ${read("w", k, g)};`).join(" ")}
+      `{ ${range(2).map((g) => `${readA(k, g)} let vw${g} = tile_w[${k}][${place(columns, "tx", k, g)}];`).join(" ")}
 ${
         each((i, g) => {
           const sum = `${half ? "h" : "c"}${i}_${g}`;
-          return `${sum} = fma(${four}(va${i >> 2}.${part(i & 3)}), vw${g}, ${sum});`;
+          return `${sum} = fma(${numberOfA(i)}, vw${g}, ${sum});`;
         })
       } }`,
   };
