@@ -6,6 +6,7 @@ import { Commands } from "./commands.ts";
 import { Faults, GpuError } from "./faults.ts";
 import { Kernel, type KernelSource } from "./kernel.ts";
 import { bytesOf, type DType, Storage, Tensor } from "./tensor.ts";
+import type { AttentionKernel } from "./attention/operands.ts";
 import type { ProductKernel } from "./linear/product_choice.ts";
 import type { Plan, ProfileEntry } from "./plan.ts";
 import { noAdapterMessage } from "./no_adapter.ts";
@@ -71,6 +72,8 @@ export class Gpu implements AsyncDisposable {
   readonly precision: "f32" | "f16";
   /** The fastest kernels for products by `productKey`, as far as they were measured on this adapter. */
   readonly productKernels: Map<string, ProductKernel> = new Map();
+  /** The same for attention, by `forwardKey` and `backwardKey`. */
+  readonly attentionKernels: Map<string, AttentionKernel> = new Map();
   /** What was created and run so far. */
   readonly counters: GpuCounters = { pipelines: 0, bindGroups: 0, buffers: 0, dispatches: 0, submits: 0, bytes: 0, peakBytes: 0 };
   /** Scratch buffers that all plans of this device share. */

@@ -1,6 +1,7 @@
 /** What `deno task bench tune` measured: the fastest kernels of this adapter, kept in a file and used by later runs. */
 import { join } from "@std/path";
 import { z } from "zod";
+import type { AttentionKernel } from "../kernels/attention/operands.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import type { ProductKernel } from "../kernels/linear/product_choice.ts";
 import { VECTOR_THREADS } from "../kernels/linear/vector_rows_wgsl.ts";
@@ -39,7 +40,26 @@ const kernelSchema = z.strictObject({
   error: "threads belong to the variant vector alone",
 });
 
-const tuningSchema = z.strictObject({ adapter: z.string(), products: z.record(z.string(), kernelSchema) });
+const attentionSchema = z.strictObject({
+  variant: z.enum(["tiled", "tiled_half", "subgroup_matrix", "software"]),
+  columns: z.union([z.literal(64), z.literal(128)]).optional(),
+  copies: z.boolean().optional(),
+  subgroups: z.int().min(1).max(64).optional(),
+});
+
+const tuningSchema = z.strictObject({
+  adapter: z.string(),
+  products: z.record(z.string(), kernelSchema),
+  attention: z.record(z.string(), attentionSchema).default({}),
+});
+
+/** The fastest kernels. */
+export interface Measured {
+  /** For products, by `productKey`. */
+  readonly products: ReadonlyMap<string, ProductKernel>;
+  /** For attention, by `forwardKey` and `backwardKey`. */
+  readonly attention: ReadonlyMap<string, AttentionKernel>;
+}
 
 /** What the choice of kernels depends on: the adapter, and what it is asked for. */
 function nameOf({ name, precision, subgroupMatrices }: Gpu): string {
@@ -54,29 +74,32 @@ export function tuningPath(gpu: Gpu, dir = "outputs/tuning"): string {
 /**
  * Writes measurements, added to those that are there.
  *
- * @param products kernels by `productKey`
  * @returns the file
  */
-export async function saveTuning(gpu: Gpu, products: ReadonlyMap<string, ProductKernel>, dir?: string): Promise<string> {
+export async function saveTuning(gpu: Gpu, measured: Partial<Measured>, dir?: string): Promise<string> {
   const path = tuningPath(gpu, dir);
-  const all = new Map([...await readTuning(gpu, dir) ?? [], ...products]);
-  await writeFileAtomic(path, `${JSON.stringify({ adapter: nameOf(gpu), products: Object.fromEntries(all) }, null, 2)}\n`);
+  const before = await readTuning(gpu, dir);
+  const joined = (name: keyof Measured) => Object.fromEntries([...before?.[name] ?? [], ...measured[name] ?? []]);
+  const all = { adapter: nameOf(gpu), products: joined("products"), attention: joined("attention") };
+  await writeFileAtomic(path, `${JSON.stringify(all, null, 2)}\n`);
   return path;
 }
 
 /**
  * Lets a GPU use what was measured on it, if anything was.
  *
- * @returns how many products have a measured kernel
+ * @returns how many products and kinds of attention have a measured kernel
  * @throws {MaspError} when the file is no such file
  */
 export async function useTuning(gpu: Gpu, dir?: string): Promise<number> {
-  const products = await readTuning(gpu, dir);
-  for (const [key, kernel] of products ?? []) gpu.productKernels.set(key, kernel);
-  return products?.size ?? 0;
+  const measured = await readTuning(gpu, dir);
+  if (!measured) return 0;
+  for (const [key, kernel] of measured.products) gpu.productKernels.set(key, kernel);
+  for (const [key, kernel] of measured.attention) gpu.attentionKernels.set(key, kernel);
+  return measured.products.size + measured.attention.size;
 }
 
-async function readTuning(gpu: Gpu, dir?: string): Promise<Map<string, ProductKernel> | undefined> {
+async function readTuning(gpu: Gpu, dir?: string): Promise<Measured | undefined> {
   const path = tuningPath(gpu, dir);
   if (!await Deno.stat(path).then(() => true, () => false)) return undefined;
   const result = tuningSchema.safeParse(await readJson(path));
@@ -85,6 +108,7 @@ async function readTuning(gpu: Gpu, dir?: string): Promise<Map<string, ProductKe
       `"${path}" holds no measurements of kernels:\n${z.prettifyError(result.error)}\nRemove it, then run deno task bench tune`,
     );
   }
-  if (result.data.adapter !== nameOf(gpu)) return undefined;
-  return new Map(Object.entries(result.data.products));
+  const { adapter, products, attention } = result.data;
+  if (adapter !== nameOf(gpu)) return undefined;
+  return { products: new Map(Object.entries(products)), attention: new Map(Object.entries(attention)) };
 }

@@ -23,7 +23,7 @@ await runCommand({
   name: "bench",
   args: "[step] [load] [products] | tune [CHECKPOINT] | study | 7b CHECKPOINT | make-checkpoint OUT",
   summary: "step: stage-1 and stage-2 steps and an evaluated picture. load: a checkpoint onto the GPU. products: matrix products.\n" +
-    "tune: measures every kernel that a model's products might use; later runs on this adapter take the fastest.\n" +
+    "tune: measures every kernel that a model's products and attention might use; later runs on this adapter take the fastest.\n" +
     "study: the demo's settings over several seeds, with and without aspect tokens.\n" +
     "7b: times, GPU memory and agreement with PyTorch for a large checkpoint, with random pictures; needs no network.\n" +
     "make-checkpoint: a folder in the published format with seeded random weights, for trying full sizes without a download.\n" +

@@ -187,7 +187,7 @@ export async function openGpu({ gpu: implementation = "native", precision = "aut
     precision: precision === "auto" ? undefined : precision,
   });
   const measured = await useTuning(gpu);
-  const notes = [...(implementation === "dawn" ? ["Dawn"] : []), ...(measured ? [`${measured} products tuned`] : [])];
+  const notes = [...(implementation === "dawn" ? ["Dawn"] : []), ...(measured ? [`${measured} kernels tuned`] : [])];
   if (!quiet) console.log(`GPU: ${gpu.name}${notes.length ? ` (${notes.join(", ")})` : ""}`);
   return gpu;
 }

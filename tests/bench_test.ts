@@ -1,6 +1,7 @@
 /** Synthetic checkpoints, and the benchmarks themselves on small sizes. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
+import { forwardKey } from "../kernels/attention/attention_choice.ts";
 import { requestGpu } from "../kernels/gpu.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { asMatrix } from "../kernels/linear/matrix.ts";
@@ -16,6 +17,8 @@ import { normalBf16 } from "./bench/checkpoint/normal_weights.ts";
 import { publishedConfig } from "./bench/checkpoint/published_config.ts";
 import { bench7b } from "./bench/large/bench_7b.ts";
 import { measurementTable } from "./bench/large/tables.ts";
+import { race } from "./bench/race.ts";
+import { tuneAttention, tunedAttention } from "./bench/tune_attention.ts";
 import { profileByKernel, profileOf, workOf } from "./bench/profile.ts";
 import "./set_up.ts";
 
@@ -119,5 +122,44 @@ Deno.test({
     const index = gathering.persistent([3], { dtype: "u32", data: new Uint32Array(3) });
     gatherRows(gathering, { source: table, index, out: gathering.persistent([3, 64]) });
     assert(workOf((await gathering.profile())[0]).bytes < table.bytes); // it reads three rows
+  },
+});
+
+Deno.test("the tuner measures all once and the fastest again, and keeps the first of the candidates for comparison", async () => {
+  const speeds: Record<string, number[]> = { usual: [5, 4], slow: [9], fast: [3, 3], close: [3.5, 2] };
+  const calls: [string, number][] = [];
+  const measure = (kernel: string, repeats: number) => {
+    calls.push([kernel, repeats]);
+    return Promise.resolve(speeds[kernel].shift()!);
+  };
+  const { first, fastest } = await race(Object.keys(speeds), { repeats: 7, measure });
+  assertEquals(calls, [["usual", 1], ["slow", 1], ["fast", 1], ["close", 1], ["usual", 7], ["fast", 7], ["close", 7]]);
+  assertEquals([first, fastest], [{ kernel: "usual", milliseconds: 4 }, { kernel: "close", milliseconds: 2 }]);
+  const alone = await race(["only"], { repeats: 2, measure: (_, repeats) => Promise.resolve(repeats) });
+  assertEquals([alone.first.milliseconds, alone.fastest.milliseconds], [2, 2]);
+});
+
+Deno.test({
+  name: "the tuner finds the fastest attention for every kind that the model has",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const config = parseConfig(publishedConfig("7b"), { name: "7b" });
+    assertEquals(tunedAttention({ config, stored: "BF16" }), [
+      { heads: 16, kvHeads: 16, headDim: 80, precision: "f16", backward: false },
+      { heads: 28, kvHeads: 4, headDim: 128, precision: "f16", causal: true, backward: false },
+      { heads: 28, kvHeads: 4, headDim: 128, precision: "f16", causal: true, lse: true, backward: false },
+      { heads: 28, kvHeads: 4, headDim: 128, precision: "f16", causal: true, backward: true },
+    ]);
+    await using gpu = await requestGpu({ software: false, precision: "f32" });
+    const small = parseConfig(SMALL, { name: "small" });
+    const found = await tuneAttention(gpu, { config: small, stored: "F32", repeats: 1, attentionRows: 70 });
+    const { headDim } = small.text;
+    assertEquals([...found.keys()], [
+      forwardKey({ headDim: small.vision.hidden / small.vision.heads }),
+      forwardKey({ headDim, causal: true }),
+      forwardKey({ headDim, causal: true, lse: true }),
+    ]);
+    assert([...found.values()].every(({ variant }) => variant === "tiled")); // the only one for f32, in two sizes
   },
 });

@@ -4,16 +4,10 @@
  */
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
+import { expectMatrices, forwardColumns, forwardKernel } from "./attention_choice.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
 import { keysInHalf } from "./keys_in_half.ts";
-import {
-  type AttentionOperands,
-  checkOperands,
-  expectMatrices,
-  expectWorkgroupMemory,
-  forwardColumns,
-  forwardVariant,
-} from "./operands.ts";
+import { type AttentionKernel, type AttentionOperands, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { recordTiledHalf } from "./tiled_half.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
@@ -54,11 +48,14 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   const bytes = decodeBytes({ headDim, group });
   const splits = Math.max(1, Math.ceil(keys / PART));
   const partBytes = 4 * rows * heads * splits * headDim;
-  const variant = args.variant ?? forwardVariant(plan.gpu, { rows, headDim, bytes, partBytes, precision: args.precision, lse: !!lse });
+  const { precision, causal = false } = args;
+  const kernel: AttentionKernel = args.variant
+    ? { ...args, variant: args.variant }
+    : forwardKernel(plan.gpu, { rows, bytes, partBytes, headDim, precision, causal, lse: !!lse });
+  const { variant } = kernel;
   if (rows === 0) return { out, lse };
   const operands = { q, k, v, ranges };
   const results = { y: out, ...(lse ? { lse } : {}) };
-  const causal = args.causal ?? false;
   const options = { lse: lse !== undefined, causal };
   const label = `attention ${variant} ${headDim}`;
   if (variant === "software") {
@@ -70,7 +67,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       flops: 2 * flops,
     });
   } else if (variant === "tiled") {
-    const columns = args.columns ?? forwardColumns(plan.gpu, headDim);
+    const columns = kernel.columns ?? forwardColumns(plan.gpu, headDim);
     expectWorkgroupMemory(plan.gpu, tiledBytes(columns));
     plan.dispatch({ label, code: tiledForward(headDim, { ...options, columns }) }, {
       tensors: { ...operands, ...results },
@@ -80,9 +77,9 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     });
   } else if (variant === "tiled_half") {
     if (lse) throw new Error('attention: the variant "tiled_half" computes no lse; use "tiled"');
-    recordTiledHalf(plan, { ...operands, out, headDim, causal, params, label, flops: 2 * flops });
+    recordTiledHalf(plan, { ...operands, out, headDim, causal, copies: kernel.copies ?? false, params, label, flops: 2 * flops });
   } else if (variant === "subgroup_matrix") {
-    const matrices = expectMatrices(plan.gpu, args.matrices);
+    const matrices = expectMatrices(plan.gpu, { matrices: args.matrices, subgroups: kernel.subgroups });
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
       tensors: { ...operands, ...keysInHalf(plan, { k, v, headDim, params }), ...results },

@@ -3,7 +3,8 @@ import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import keySumCode from "./key_sum.wgsl" with { type: "text" };
-import { type AttentionOperands, backwardVariant, checkOperands, expectWorkgroupMemory } from "./operands.ts";
+import { backwardKernel } from "./attention_choice.ts";
+import { type AttentionKernel, type AttentionOperands, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { softwareBackwardKey, softwareBackwardQuery, softwareShape } from "./software_wgsl.ts";
 import { recordSubgroupMatrixBackward } from "./subgroup_matrix_backward.ts";
 import { tileGroups } from "./text.ts";
@@ -47,7 +48,8 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
   const dkv = plan.scratch([keys, 2 * keyWidth], { label: "attention dk, dv" });
   const places = { dk_offset: 0, dv_offset: keyWidth / 4, dkv_stride: keyWidth / 2 };
   Object.assign(params, { dq_stride: width / 4, ...places });
-  const variant = args.variant ?? backwardVariant(plan.gpu, args);
+  const kernel: AttentionKernel = args.variant ? { ...args, variant: args.variant } : backwardKernel(plan.gpu, args);
+  const { variant } = kernel;
   if (variant !== "software" && variant !== "tiled" && variant !== "subgroup_matrix") {
     throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
   }
@@ -94,7 +96,7 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
       workgroups: tileGroups({ rows: keys, tile: TILE, heads, causal }),
     });
   } else {
-    recordSubgroupMatrixBackward(plan, { ...args, params, flops, dq, ofKeys, label });
+    recordSubgroupMatrixBackward(plan, { ...args, subgroups: kernel.subgroups, params, flops, dq, ofKeys, label });
   }
   if (group > 1) {
     plan.dispatch({ label: "attention dkv sum", code: keySumCode, constants: { GROUP: group, VECTORS: headDim / 4 } }, {

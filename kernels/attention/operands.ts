@@ -1,11 +1,9 @@
-/** What forward and backward attention have in common: their operands, the checks of them, and the choice of kernels. */
+/** What forward and backward attention have in common: their operands, and the checks of them. */
 import type { Gpu } from "../gpu.ts";
-import { type MatrixPrimitives, SUBGROUP_MATRICES } from "../matrix_primitives.ts";
-import { largestMatrices, type SubgroupMatrixShape } from "../subgroup_matrix.ts";
+import type { MatrixPrimitives } from "../matrix_primitives.ts";
+import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
-import { fitsAttention, SIDES, subgroupMatrixBackwardBytes, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
-import { LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_wgsl.ts";
-import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
+import type { TileColumns } from "./tiled_wgsl.ts";
 
 /**
  * Which kernels compute attention. `software`: for software adapters with 8 lanes to a subgroup. `tiled`: for GPUs. `tiled_half`: for GPUs, heads of
@@ -13,6 +11,18 @@ import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
  * whose tensor cores can be used, with factors rounded to f16.
  */
 export type AttentionVariant = "software" | "tiled" | "tiled_half" | "decode" | "subgroup_matrix";
+
+/** A kernel with its sizes. */
+export interface AttentionKernel {
+  /** Kind. */
+  readonly variant: AttentionVariant;
+  /** Columns of a tile of the variant `tiled`, forward; chosen by the adapter when left out. */
+  readonly columns?: TileColumns;
+  /** Whether the variant `tiled_half` keeps two copies of keys and values in workgroup memory: see `tiled_half_wgsl.ts`. */
+  readonly copies?: boolean;
+  /** Subgroups of a workgroup of the variant `subgroup_matrix`, in the backward pass pairs of them; 4 when left out. */
+  readonly subgroups?: number;
+}
 
 /** How the variant `subgroup_matrix` computes; left out, what the adapter has. */
 export interface AttentionMatrices {
@@ -27,7 +37,7 @@ export interface AttentionMatrices {
 }
 
 /** Queries, keys, values and their shape. Letters: R queries, C keys, H query heads, KVH key/value heads, hd numbers of a head. */
-export interface AttentionOperands {
+export interface AttentionOperands extends Omit<AttentionKernel, "variant"> {
   /** Queries (R, H · hd) f32, or wider rows of which `qOffset` and `qStride` pick that many. */
   q: Tensor;
   /** Keys (C, KVH · hd) f32, or wider rows. */
@@ -60,8 +70,6 @@ export interface AttentionOperands {
   causal?: boolean;
   /** Which kernels; chosen by the adapter and R when left out. */
   variant?: AttentionVariant;
-  /** Columns of a tile of the variant `tiled`, forward; chosen by the adapter when left out. */
-  columns?: TileColumns;
   /** How the variant `subgroup_matrix` computes. */
   matrices?: AttentionMatrices;
   /** Whether factors may be rounded to f16 where that is faster; f32 when left out. */
@@ -91,12 +99,6 @@ export interface CheckedOperands {
 }
 
 const MOST_HEAD_DIM = 256;
-/**
- * With so few queries, splitting the keys among workgroups pays: a tile of 64 rows keeps one workgroup busy to a head, and reads the keys of all
- * sequences whose tokens are among its rows for each of them.
- */
-const FEW_ROWS = 32;
-
 /**
  * Checks the operands and puts the kernels' parameters together.
  *
@@ -158,81 +160,6 @@ function expectColumns(tensor: Tensor, slice: Columns & { rows: number; width: n
       }) at multiples of 4`,
     );
   }
-}
-
-/** Whether the kernels for software adapters can run here. */
-export function isSoftware(gpu: Gpu): boolean {
-  return gpu.software && gpu.subgroupSize === 8;
-}
-
-/** What the choice of forward kernels depends on. */
-interface ForwardChoice {
-  /** R */
-  rows: number;
-  /** hd */
-  headDim: number;
-  /** Workgroup memory that the kernels for few queries need. */
-  bytes: number;
-  /** Bytes of what they hand over. */
-  partBytes: number;
-  /** Whether factors may be rounded. */
-  precision?: "f32" | "f16";
-  /** Whether the logarithms of the sums are wanted. */
-  lse?: boolean;
-}
-
-/** The kernels for `rows` queries on this adapter. */
-export function forwardVariant(gpu: Gpu, { rows, headDim, bytes, partBytes, precision, lse }: ForwardChoice): AttentionVariant {
-  if (isSoftware(gpu)) return "software";
-  const most = gpu.device.limits.maxComputeWorkgroupStorageSize;
-  if (rows <= FEW_ROWS && bytes <= most && partBytes <= gpu.maxBindingBytes) return "decode";
-  const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
-  if (matrices && subgroupMatrixBytes({ headDim, ...matrices }) <= most) return "subgroup_matrix";
-  return precision === "f16" && !lse && takesHalfTiles(gpu, headDim) ? "tiled_half" : "tiled";
-}
-
-/** The kernels of the backward pass on this adapter. */
-export function backwardVariant(gpu: Gpu, { headDim, precision }: Pick<AttentionOperands, "headDim" | "precision">): AttentionVariant {
-  if (isSoftware(gpu)) return "software";
-  const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
-  if (!matrices) return "tiled";
-  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = gpu.device.limits;
-  const fits = subgroupMatrixBackwardBytes({ headDim, ...matrices }) <= maxComputeWorkgroupStorageSize &&
-    SIDES * matrices.subgroups * matrices.lanes <= maxComputeInvocationsPerWorkgroup;
-  return fits ? "subgroup_matrix" : "tiled";
-}
-
-/** Whether the kernel for tiles in f16 runs here: it hands numbers round among eight lanes of a subgroup. */
-export function takesHalfTiles(gpu: Gpu, headDim: number): boolean {
-  const fits = headDim <= LONGEST_HEAD && tiledHalfBytes(headDim) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
-  return fits && gpu.precision === "f16" && gpu.has("shader-f16") && gpu.subgroupSize >= 8;
-}
-
-/** Subgroups of a workgroup: enough rows that share what is read of keys and values. */
-const SUBGROUPS = 4;
-
-/** The adapter's matrices, if attention can be computed by them and its factors may be rounded to f16. */
-export function attentionMatrices(gpu: Gpu): AttentionMatrices | undefined {
-  if (gpu.precision !== "f16" || !gpu.has("shader-f16") || gpu.subgroupSize === 0) return undefined;
-  const shape = largestMatrices(gpu.subgroupMatrices.filter(fitsAttention));
-  return shape && { shape, lanes: gpu.subgroupSize, subgroups: SUBGROUPS, primitives: SUBGROUP_MATRICES };
-}
-
-/**
- * How the variant `subgroup_matrix` computes, as asked for or as the adapter does.
- *
- * @throws {Error} when the adapter has no such matrices
- */
-export function expectMatrices(gpu: Gpu, asked: AttentionMatrices | undefined): AttentionMatrices {
-  const matrices = asked ?? attentionMatrices(gpu);
-  if (!matrices) throw new Error(`attention: "${gpu.name}" has no subgroup matrices; use the variant "tiled"`);
-  return matrices;
-}
-
-/** Columns of a forward tile: many where the sums of a head leave registers for them. */
-export function forwardColumns(gpu: Gpu, headDim: number): TileColumns {
-  const fits = tiledBytes(128) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
-  return fits && headDim <= 96 ? 128 : 64;
 }
 
 /**

@@ -4,7 +4,8 @@ import type { Dispatch, Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
 import type { AttentionBackwardArgs } from "./attention_backward.ts";
 import rowsCode from "./backward_rows.wgsl" with { type: "text" };
-import { expectMatrices, expectWorkgroupMemory } from "./operands.ts";
+import { expectMatrices } from "./attention_choice.ts";
+import { expectWorkgroupMemory } from "./operands.ts";
 import { subgroupMatrixBackward } from "./subgroup_matrix_backward_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBackwardBytes } from "./subgroup_matrix_tile.ts";
 import { GRADIENT_WGSL, PARAMS_WGSL, tileGroups } from "./text.ts";
@@ -34,7 +35,7 @@ export interface SubgroupMatrixBackwardArgs extends AttentionBackwardArgs {
 export function recordSubgroupMatrixBackward(plan: Plan, args: SubgroupMatrixBackwardArgs): void {
   const { q, k, v, ranges, out, lse, dout, heads, kvHeads, headDim, causal = false, params, flops, dq, ofKeys, label } = args;
   const { rows, keys } = params;
-  const matrices = expectMatrices(plan.gpu, args.matrices);
+  const matrices = expectMatrices(plan.gpu, args);
   expectWorkgroupMemory(plan.gpu, subgroupMatrixBackwardBytes({ headDim, ...matrices }));
   const ofRows = plan.scratch([rows, heads, 4], { dtype: "u32", label: "attention rows" });
   const norms = plan.scratch([rows * heads + keys * kvHeads], { label: "attention norms" });

@@ -4,10 +4,10 @@ import type { Tensor } from "../tensor.ts";
 import { halfHeads } from "./half_heads.ts";
 import { expectWorkgroupMemory } from "./operands.ts";
 import { tileGroups } from "./text.ts";
-import { HALF_KEYS, HALF_ROWS, LONGEST_HEAD, tiledHalfBytes, tiledHalfForward } from "./tiled_half_wgsl.ts";
+import { HALF_KEYS, HALF_ROWS, LONGEST_HEAD, tiledHalfBytes, tiledHalfForward, type TiledHalfOptions } from "./tiled_half_wgsl.ts";
 
 /** Checked operands as `attention` has them. */
-export interface TiledHalfArgs {
+export interface TiledHalfArgs extends TiledHalfOptions {
   /** q, k, v and ranges as in `AttentionOperands` */
   q: Tensor;
   k: Tensor;
@@ -16,7 +16,6 @@ export interface TiledHalfArgs {
   /** (R, H · hd) f32 */
   out: Tensor;
   headDim: number;
-  causal: boolean;
   /** Parameters of attention kernels. */
   params: Record<string, number>;
   /** Name in profiles, and the operations there. */
@@ -29,18 +28,19 @@ export interface TiledHalfArgs {
  *
  * @throws {Error} when a head is too long
  */
-export function recordTiledHalf(plan: Plan, { q, k, v, ranges, out, headDim, causal, params, label, flops }: TiledHalfArgs): void {
+export function recordTiledHalf(plan: Plan, args: TiledHalfArgs): void {
+  const { q, k, v, ranges, out, headDim, causal, copies, params, label, flops } = args;
   if (headDim > LONGEST_HEAD) {
     throw new Error(`attention: heads of ${headDim} numbers are too long for "tiled_half", which takes ${LONGEST_HEAD}`);
   }
-  expectWorkgroupMemory(plan.gpu, tiledHalfBytes(headDim));
+  expectWorkgroupMemory(plan.gpu, tiledHalfBytes(headDim, { copies }));
   const { rows, keys, heads, kv_heads: kvHeads } = params;
   const inHalf = (name: "q" | "k" | "v", own: { x: Tensor; rows: number; heads: number; tile: number; across: boolean }) =>
     halfHeads(plan, { ...own, headDim, offset: params[`${name}_offset`], stride: params[`${name}_stride`] });
   const ofQ = inHalf("q", { x: q, rows, heads, tile: HALF_ROWS, across: true });
   const ofK = inHalf("k", { x: k, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: true });
   const ofV = inHalf("v", { x: v, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: false });
-  plan.dispatch({ label, code: tiledHalfForward(headDim, { causal }) }, {
+  plan.dispatch({ label: copies ? `${label} copies` : label, code: tiledHalfForward(headDim, { causal, copies }) }, {
     tensors: {
       ...{ q: ofQ.half, k: ofK.half, v: ofV.half, ranges, y: out },
       ...{ q_scales: ofQ.scales, k_scales: ofK.scales, v_scales: ofV.scales },

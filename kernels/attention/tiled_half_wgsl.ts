@@ -8,6 +8,8 @@
  *
  * A weight has its value's power of two in it, and what a row's weights are relative to is the largest of these: none is beyond 1, and what f16 rounds
  * is small beside what the row's result is made of, however large the values of its neighbours are. The sum of weights is taken without these powers.
+ *
+ * With `copies`, keys and values lie in workgroup memory with two copies of each number: see `tile_sums_wgsl.ts` of the matrix product.
  */
 import { PARAMS_WGSL, range, repeat, tilePlace } from "./text.ts";
 import { paddedHead } from "./half_heads.ts";
@@ -30,14 +32,49 @@ function cutColumns(headDim: number): { vectors: number; quads: number; pair: bo
   return { vectors, quads: Math.floor(vectors / 8), pair: vectors % 8 > 0 };
 }
 
-/** Bytes of workgroup memory. */
-export function tiledHalfBytes(headDim: number): number {
-  return 8 * (stageVectors(headDim) + HALF_KEYS * HALF_ROWS / 4) + 32;
+/** Options of {@linkcode tiledHalfForward}. */
+export interface TiledHalfOptions {
+  /** See `AttentionOperands`. */
+  causal: boolean;
+  /** Whether keys and values lie in workgroup memory with two copies of each number. */
+  copies: boolean;
 }
 
-function stageVectors(headDim: number): number {
-  return DEPTH * Math.max((HALF_ROWS + HALF_KEYS) / 4, cutColumns(headDim).vectors);
+/** Bytes of workgroup memory. */
+export function tiledHalfBytes(headDim: number, options: Pick<TiledHalfOptions, "copies">): number {
+  return 8 * (stageVectors(headDim, options) + HALF_KEYS * HALF_ROWS / 4) + 32;
 }
+
+function stageVectors(headDim: number, { copies }: Pick<TiledHalfOptions, "copies">): number {
+  const times = copies ? 2 : 1;
+  return DEPTH * Math.max((HALF_ROWS + times * HALF_KEYS) / 4, times * cutColumns(headDim).vectors);
+}
+
+/** How numbers that meet vectors of rows lie in workgroup memory. */
+interface Layout {
+  /** Writes the vector `value` to place `at`, both expressions. */
+  put(at: string, value: string): string;
+  /** Reads the vector at a place into `name`. */
+  read(name: string, at: string): string;
+  /** Number n of a vector that was read, four times. */
+  times4(name: string, n: number): string;
+  /** Reads a pair of numbers, the first or, with the invocation's `odd`, the second two at a place. */
+  readPair(name: string, at: string): string;
+}
+
+const ONCE: Layout = {
+  put: (at, value) => `stage[${at}] = ${value};`,
+  read: (name, at) => `let ${name} = stage[${at}];`,
+  times4: (name, n) => `vec4<f16>(${name}.${PARTS[n]})`,
+  readPair: (name, at) => `let ${name}_four = stage[${at}]; let ${name} = select(${name}_four.xy, ${name}_four.zw, odd);`,
+};
+
+const TWICE: Layout = {
+  put: (at, value) => `{ let to = 2u * (${at}); let four = ${value}; stage[to] = four.xxyy; stage[to + 1u] = four.zzww; }`,
+  read: (name, at) => `let ${name}_at = 2u * (${at}); let ${name}_0 = stage[${name}_at]; let ${name}_1 = stage[${name}_at + 1u];`,
+  times4: (name, n) => `${name}_${n >> 1}.${n & 1 ? "zwzw" : "xyxy"}`,
+  readPair: (name, at) => `let ${name}_0 = stage[2u * (${at}) + u32(odd)];`,
+};
 
 /** Statements for every vector of a thread's scores: half p of the rows, half g of the keys, key n of its four. */
 const eachScore = (text: (p: number, g: number, n: number) => string): string =>
@@ -52,7 +89,8 @@ const larger = (a: string, b: string): string => `max(${a}, ${b})`;
  * The kernel: q, k, v and their scales, ranges → y (rows, heads · headDim). Workgroups: see `tilePlace`. Strides in the parameters are rows of a
  * head in `q`, and in `k` and `v`.
  */
-export function tiledHalfForward(headDim: number, { causal }: { causal: boolean }): string {
+export function tiledHalfForward(headDim: number, { causal, copies }: TiledHalfOptions): string {
+  const { put, read, readPair, times4 } = copies ? TWICE : ONCE;
   const { vectors, quads, pair } = cutColumns(headDim);
   const depth = paddedHead(headDim);
   const [rowQuads, keyQuads] = [HALF_ROWS / 4, HALF_KEYS / 4];
@@ -71,6 +109,7 @@ export function tiledHalfForward(headDim: number, { causal }: { causal: boolean 
   const ofQ = DEPTH * rowQuads;
   const ofK = DEPTH * keyQuads;
   const ofV = DEPTH * vectors;
+  const keysAt = copies ? ofQ / 2 : ofQ; // behind the queries, counted as `put` and `read` do
   const readScores = `
 ${
     moves(ofQ, (i) =>
@@ -86,21 +125,19 @@ ${
     if (of_key >= keys.x && of_key < keys.y) { v${i} = v[(kv_head * params.k_stride + first + key) * ${vectors}u + i]; }`);
   const multiplyScores = repeat(DEPTH, (n) =>
     `{ let a0 = stage[${n * rowQuads}u + ty]; let a1 = stage[${n * rowQuads + 16}u + ty]; ` +
-    `let b0 = stage[${ofQ + n * keyQuads}u + tx]; let b1 = stage[${ofQ + n * keyQuads + 8}u + tx];\n` +
-    eachScore((p, g, n) => `h${p}${g}_${n} = fma(a${p}, vec4<f16>(b${g}.${PARTS[n]}), h${p}${g}_${n});`) + " }");
+    HALVES.map((g) => read(`b${g}`, `${keysAt + n * keyQuads + 8 * g}u + tx`)).join(" ") + "\n" +
+    eachScore((p, g, n) => `h${p}${g}_${n} = fma(a${p}, ${times4(`b${g}`, n)}, h${p}${g}_${n});`) + " }");
   const multiplyValues = repeat(
     DEPTH,
     (n) =>
       `{ let at = (here + ${n}u) * ${rowQuads}u + (ty ^ flip ^ ${(n >> 2) << 2}u); let a0 = weights[at]; let a1 = weights[at ^ 16u];\n` +
       range(quads).map((j) =>
-        `let b${j} = stage[${n * vectors + 8 * j}u + tx]; ` +
-        HALVES.map((p) => range(4).map((c) => `h${p}${j}_${c} = fma(a${p}, vec4<f16>(b${j}.${PARTS[c]}), h${p}${j}_${c});`).join(" ")).join(
-          " ",
-        )
+        `${read(`b${j}`, `${n * vectors + 8 * j}u + tx`)} ` +
+        HALVES.map((p) => range(4).map((c) => `h${p}${j}_${c} = fma(a${p}, ${times4(`b${j}`, c)}, h${p}${j}_${c});`).join(" ")).join(" ")
       ).join("\n") +
       (pair
-        ? `\nlet e = stage[${n * vectors + 8 * quads}u + tx / 2u]; let c = select(e.xy, e.zw, odd); ` +
-          HALVES.map((p) => HALVES.map((c) => `h${p}z_${c} = fma(a${p}, vec4<f16>(c.${PARTS[c]}), h${p}z_${c});`).join(" ")).join(" ")
+        ? `\n${readPair("e", `${n * vectors + 8 * quads}u + tx / 2u`)} ` +
+          HALVES.map((p) => HALVES.map((c) => `h${p}z_${c} = fma(a${p}, ${times4("e", c)}, h${p}z_${c});`).join(" ")).join(" ")
         : "") +
       " }",
   );
@@ -137,7 +174,9 @@ ${PARAMS_WGSL}
 @group(0) @binding(6) var<storage, read> q_scales: array<vec4<f32>>; // (heads, rows)
 @group(0) @binding(7) var<storage, read> k_scales: array<vec4<f32>>; // (kvHeads, keys)
 @group(0) @binding(8) var<storage, read> v_scales: array<vec4<f32>>;
-var<workgroup> stage: array<vec4<f16>, ${stageVectors(headDim)}>; // [number][row / 4] and [number][key / 4], or [key][number / 4]
+var<workgroup> stage: array<vec4<f16>, ${
+    stageVectors(headDim, { copies })
+  }>; // [number][row / 4] and [number][key / 4], or [key][number / 4]
 var<workgroup> weights: array<vec4<f16>, ${HALF_KEYS * rowQuads}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
 var<workgroup> from_end: atomic<u32>;
 var<workgroup> to_end: atomic<u32>;
@@ -184,7 +223,7 @@ ${readScores}
     while (number < ${depth}u) {
       workgroupBarrier();
 ${moves(ofQ, (i) => `stage[i] = q${i};`)}
-${moves(ofK, (i) => `stage[${ofQ}u + i] = k${i};`)}
+${moves(ofK, (i) => put(`${keysAt}u + i`, `k${i}`))}
       workgroupBarrier();
       number += ${DEPTH}u;
       if (number < ${depth}u) {
@@ -242,7 +281,7 @@ ${
   }
     while (key < ${HALF_KEYS}u) {
       workgroupBarrier();
-${moves(ofV, (i) => `stage[i] = v${i};`)}
+${moves(ofV, (i) => put("i", `v${i}`))}
       workgroupBarrier();
       let here = key;
       let flip = (here / 16u % 2u) << 1u;

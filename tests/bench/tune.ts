@@ -2,7 +2,7 @@
 import type { Gpu } from "../../kernels/gpu.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { destroyMatrix, type Matrix } from "../../kernels/linear/matrix.ts";
-import { productCandidates, type ProductKernel, productKey, type ProductShape, rowStep } from "../../kernels/linear/product_choice.ts";
+import { productCandidates, type ProductKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
 import type { Form } from "../../kernels/linear/product_wgsl.ts";
 import { matrixTileName } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { tileName } from "../../kernels/linear/tile_product_wgsl.ts";
@@ -13,7 +13,8 @@ import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { saveTuning } from "../../pipeline/tuning.ts";
 import { randomFloats } from "../kernels/support.ts";
 import { randomMatrix } from "./products.ts";
-import { median } from "./support.ts";
+import { printRace, race, timeOfPlan } from "./race.ts";
+import { tuneAttention } from "./tune_attention.ts";
 
 /** Options of {@linkcode benchTune}. */
 export interface BenchTuneOptions {
@@ -65,60 +66,36 @@ export function tunedMatrices({ config: { text, vision }, weights, stored }: Omi
   return [...new Map(all.map((matrix) => [JSON.stringify([matrix.shape, matrix.dtype]), matrix])).values()]; // of the same the last, with more forms
 }
 
-/** Measures, prints a row for each product, and writes what `tasks/` reads when it opens the GPU. */
+/** Measures, prints a row for each product and each kind of attention, and writes what `tasks/` reads when it opens the GPU. */
 export async function benchTune(gpu: Gpu, options: BenchTuneOptions): Promise<void> {
+  console.log("| what | until now | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
+  const products = await tuneProducts(gpu, options);
+  const attention = await tuneAttention(gpu, options);
+  console.log(`\nWritten: ${await saveTuning(gpu, { products, attention })}`);
+}
+
+async function tuneProducts(gpu: Gpu, options: BenchTuneOptions): Promise<Map<string, ProductKernel>> {
   const { rows, repeats } = options;
   const best = new Map<string, ProductKernel>();
-  console.log("| product | until now | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
   for (const { shape, dtype, forms } of tunedMatrices(options)) {
     const matrix = randomMatrix(gpu, shape, dtype);
     for (const form of forms) {
       for (const count of new Set(rows.map(rowStep))) {
         const [columns, depth] = form === "rows" ? shape : [shape[1], shape[0]];
         const sizes = { rows: count, columns, depth, dtype };
-        const { first, fastest, candidates } = await race(gpu, { form, matrix, sizes, repeats });
-        if (candidates > 1) best.set(productKey(form, sizes), fastest.kernel);
-        const rate = 2 * count * columns * depth / fastest.milliseconds / 1e9;
-        const gain = first.milliseconds / fastest.milliseconds;
-        console.log(
-          `| ${productKey(form, sizes)} | ${nameOf(first.kernel)} | ${nameOf(fastest.kernel)} | ${Number(rate.toPrecision(3))} | ${
-            gain.toFixed(2)
-          } |`,
-        );
+        const candidates = productCandidates(gpu, form, sizes);
+        const found = await race(candidates, {
+          repeats,
+          measure: (kernel, times) => measure(gpu, { form, matrix, rows: count, kernel, repeats: times }),
+        });
+        const key = productKey(form, sizes);
+        if (candidates.length > 1) best.set(key, found.fastest.kernel);
+        printRace(key, found, { name: nameOf, flops: 2 * count * columns * depth });
       }
     }
     destroyMatrix(gpu, matrix);
   }
-  console.log(`\nWritten: ${await saveTuning(gpu, best)}`);
-}
-
-/** A measurement. */
-interface Timed {
-  kernel: ProductKernel;
-  milliseconds: number;
-}
-
-/** Slower than the fastest by this factor in the first measurement is out of the race. */
-const OUT = 1.3;
-
-/** Every candidate once, then those that may be the fastest as often as wanted, with the one that is taken without a measurement. */
-async function race(
-  gpu: Gpu,
-  options: { form: Form; matrix: Matrix; sizes: ProductShape; repeats: number },
-): Promise<{ first: Timed; fastest: Timed; candidates: number }> {
-  const { form, matrix, sizes, repeats } = options;
-  const least = (times: Timed[]) => times.reduce((a, b) => b.milliseconds < a.milliseconds ? b : a);
-  const time = async (kernels: ProductKernel[], repeats: number) => {
-    const times: Timed[] = [];
-    for (const kernel of kernels) {
-      times.push({ kernel, milliseconds: await measure(gpu, { form, matrix, rows: sizes.rows, kernel, repeats }) });
-    }
-    return times;
-  };
-  const once = await time(productCandidates(gpu, form, sizes), 1);
-  const bound = OUT * least(once).milliseconds;
-  const times = await time(once.filter(({ milliseconds }, i) => i === 0 || milliseconds <= bound).map(({ kernel }) => kernel), repeats);
-  return { first: times[0], fastest: least(times), candidates: once.length };
+  return best;
 }
 
 /** A kernel in a few words. */
@@ -138,10 +115,5 @@ async function measure(
   const x = plan.persistent([rows, width], { data: randomFloats(rows * width, 1) });
   if (form === "rows") linear(plan, { x, weight: matrix, kernel, out: plan.persistent([rows, matrix.rows]) });
   else linearInputGradient(plan, { dy: x, weight: matrix, kernel, out: plan.persistent([rows, matrix.columns]) });
-  const times: number[] = [];
-  for (let i = 0; i <= repeats; i++) {
-    const entries = await plan.profile();
-    if (i > 0) times.push(entries.reduce((sum, { milliseconds }) => sum + milliseconds, 0)); // the first warms up
-  }
-  return median(times);
+  return await timeOfPlan(plan, repeats);
 }

@@ -1,7 +1,8 @@
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import { attentionReference } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
-import { type AttentionOperands, forwardVariant } from "../../kernels/attention/operands.ts";
+import { forwardCandidates, forwardKernel, forwardKey } from "../../kernels/attention/attention_choice.ts";
+import type { AttentionKernel, AttentionOperands } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { CACHE, type Case, operands, PACKED } from "./attention_support.ts";
@@ -20,7 +21,11 @@ const CASES: Record<string, Case> = {
 type Made = ReturnType<typeof operands>;
 
 /** The kernel's result. */
-async function half(gpu: Gpu, made: Made, wide?: Float32Array<ArrayBuffer>): Promise<Float32Array> {
+async function half(
+  gpu: Gpu,
+  made: Made,
+  { wide, copies }: { wide?: Float32Array<ArrayBuffer>; copies?: boolean } = {},
+): Promise<Float32Array> {
   using plan = new Plan(gpu);
   const { heads, kvHeads, headDim, scale } = made;
   const rows = made.ranges.length / 2;
@@ -34,7 +39,18 @@ async function half(gpu: Gpu, made: Made, wide?: Float32Array<ArrayBuffer>): Pro
   };
   const out = plan.persistent([rows, width]);
   const ranges = plan.persistent([rows, 2], { dtype: "u32", data: made.ranges as Uint32Array });
-  attention(plan, { ...operands(), ranges, heads, kvHeads, headDim, scale, out, variant: "tiled_half", causal: wide !== undefined });
+  attention(plan, {
+    ...operands(),
+    ranges,
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+    out,
+    variant: "tiled_half",
+    copies,
+    causal: wide !== undefined,
+  });
   plan.run();
   return await gpu.readFloats(out);
 }
@@ -46,6 +62,13 @@ for (const [name, item] of Object.entries(CASES)) {
   });
 }
 
+for (const name of ["a cache", "pictures"]) {
+  gpuTest(`attention in f16 tiles with two copies of keys and values equals the reference: ${name}`, async (gpu) => {
+    const made = operands(CASES[name]);
+    assertLess(relativeError(await half(gpu, made, { copies: true }), attentionReference(made).out), 2e-3);
+  });
+}
+
 gpuTest("attention in f16 tiles: slices of one wide tensor", async (gpu) => {
   const [rows, heads, headDim] = [150, 2, 20];
   const width = heads * headDim;
@@ -54,7 +77,7 @@ gpuTest("attention in f16 tiles: slices of one wide tensor", async (gpu) => {
     Float32Array.from({ length: rows * width }, (_, i) => wide[Math.floor(i / width) * 3 * width + n * width + i % width]);
   const sizes = { heads, kvHeads: heads, headDim, scale: headDim ** -0.5 };
   const made = { q: part(0), k: part(1), v: part(2), ranges: fullRanges({ segments: [rows] }), ...sizes };
-  assertLess(relativeError(await half(gpu, made, wide), attentionReference(made).out), 2e-3);
+  assertLess(relativeError(await half(gpu, made, { wide }), attentionReference(made).out), 2e-3);
 });
 
 gpuTest("attention in f16 tiles: rows of any size, and scores that rise from key to key", async (gpu) => {
@@ -93,24 +116,54 @@ gpuTest(
   },
 );
 
+/** An adapter, as far as the choice of kernels looks at it. */
+const like = (facts: object = {}): Gpu =>
+  ({
+    ...{ software: false, precision: "f16", has: () => true, subgroupSize: 32, subgroupMatrices: [], maxBindingBytes: 2 ** 30 },
+    device: { limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 } },
+    attentionKernels: new Map(),
+    ...facts,
+  }) as unknown as Gpu;
+
 gpuTest("attention in f16 tiles: taken for heads that fit where factors may be rounded and no lse is asked for", async (gpu) => {
-  const like = (facts: object) =>
-    ({
-      ...{ software: false, precision: "f16", has: () => true, subgroupSize: 32, subgroupMatrices: [], maxBindingBytes: 2 ** 30 },
-      device: { limits: { maxComputeWorkgroupStorageSize: 49152 } },
-      ...facts,
-    }) as unknown as Gpu;
   const choice = { rows: 500, headDim: 80, bytes: 0, partBytes: 0, precision: "f16" as const };
-  assertEquals(forwardVariant(like({}), choice), "tiled_half");
-  assertEquals(forwardVariant(like({}), { ...choice, lse: true }), "tiled");
-  assertEquals(forwardVariant(like({}), { ...choice, headDim: 128 }), "tiled");
-  assertEquals(forwardVariant(like({}), { ...choice, precision: undefined }), "tiled");
-  assertEquals(forwardVariant(like({ precision: "f32" }), choice), "tiled");
-  assertEquals(forwardVariant(like({ subgroupSize: 0 }), choice), "tiled");
-  assertEquals(forwardVariant(like({ device: { limits: { maxComputeWorkgroupStorageSize: 16384 } } }), choice), "tiled");
+  const variant = (facts: object, shape: object = {}) => forwardKernel(like(facts), { ...choice, ...shape }).variant;
+  assertEquals(variant({}), "tiled_half");
+  assertEquals(variant({}, { lse: true }), "tiled");
+  assertEquals(variant({}, { headDim: 128 }), "tiled");
+  assertEquals(variant({}, { precision: undefined }), "tiled");
+  assertEquals(variant({ precision: "f32" }), "tiled");
+  assertEquals(variant({ subgroupSize: 0 }), "tiled");
+  assertEquals(variant({ device: { limits: { maxComputeWorkgroupStorageSize: 16384 } } }), "tiled");
   using plan = new Plan(gpu);
   const [q, ranges] = [plan.persistent([4, 8]), plan.persistent([4, 2], { dtype: "u32" })];
   const args = { q, k: q, v: q, ranges, heads: 1, kvHeads: 1, headDim: 8, scale: 1, variant: "tiled_half" as const };
   assertThrows(() => attention(plan, { ...args, lse: true }), Error, "computes no lse");
   await Promise.resolve();
+});
+
+Deno.test("attention: computed as it was measured, where the adapter can and the result may be rounded so", () => {
+  const shape = { headDim: 80, precision: "f16" as const };
+  const few = { rows: 500, bytes: 0, partBytes: 0 };
+  const copies: AttentionKernel = { variant: "tiled_half", copies: true };
+  const gpu = like();
+  assertEquals(forwardCandidates(gpu, shape), [
+    { variant: "tiled_half" },
+    { variant: "tiled" },
+    copies,
+    { variant: "tiled", columns: 64 },
+  ]);
+  for (const asked of [shape, { ...shape, lse: true }]) gpu.attentionKernels.set(forwardKey(asked), copies);
+  assertEquals(forwardKernel(gpu, { ...shape, ...few }), copies);
+  assertEquals(forwardKernel(gpu, { ...shape, ...few, lse: true }), { variant: "tiled" });
+  assertEquals(forwardKernel(gpu, { ...shape, ...few, causal: true }), { variant: "tiled_half" });
+  assertEquals(forwardKernel(gpu, { ...shape, ...few, rows: 8 }), { variant: "decode" });
+  const small = like({
+    device: { limits: { maxComputeWorkgroupStorageSize: 32768, maxComputeInvocationsPerWorkgroup: 1024 } },
+    subgroupMatrices: [{ rows: 16, columns: 16, depth: 16 }],
+  });
+  const fewer: AttentionKernel = { variant: "subgroup_matrix", subgroups: 2 };
+  assertEquals(forwardKernel(small, { ...shape, ...few }), { variant: "tiled_half" });
+  small.attentionKernels.set(forwardKey(shape), fewer);
+  assertEquals(forwardKernel(small, { ...shape, ...few }), fewer);
 });

@@ -1,6 +1,7 @@
 import { assert, assertLess } from "@std/assert";
 import { attentionBackwardReference, attentionReference, type AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
-import { type AttentionMatrices, attentionMatrices } from "../../kernels/attention/operands.ts";
+import { attentionMatrices } from "../../kernels/attention/attention_choice.ts";
+import type { AttentionMatrices } from "../../kernels/attention/operands.ts";
 import { subgroupMatrixBackward } from "../../kernels/attention/subgroup_matrix_backward_wgsl.ts";
 import { fitsAttention, subgroupMatrixBackwardBytes, subgroupMatrixBytes } from "../../kernels/attention/subgroup_matrix_tile.ts";
 import { subgroupMatrixForward } from "../../kernels/attention/subgroup_matrix_wgsl.ts";

@@ -4,7 +4,8 @@ import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import { causalRanges, fullRanges } from "./key_ranges.ts";
-import { type AttentionVariant, backwardVariant, forwardVariant } from "../../kernels/attention/operands.ts";
+import { backwardCandidates, backwardKernel, forwardKernel } from "../../kernels/attention/attention_choice.ts";
+import type { AttentionVariant } from "../../kernels/attention/operands.ts";
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { TileColumns } from "../../kernels/attention/tiled_wgsl.ts";
@@ -179,9 +180,9 @@ gpuTest("operands that do not fit are refused", (gpu) => {
 Deno.test("attention on a GPU: few queries have their keys split, unless the parts would be larger than a binding", async () => {
   await using gpu = await requestGpu({ software: false, precision: "f32" });
   const choice = { headDim: 128, bytes: 1000, partBytes: 1000 };
-  const variants = [1, 32, 33].map((rows) => forwardVariant(gpu, { ...choice, rows }));
+  const variants = [1, 32, 33].map((rows) => forwardKernel(gpu, { ...choice, rows }).variant);
   assertEquals(variants, ["decode", "decode", "tiled"]);
-  assertEquals(forwardVariant(gpu, { ...choice, rows: 8, partBytes: gpu.maxBindingBytes + 4 }), "tiled");
+  assertEquals(forwardKernel(gpu, { ...choice, rows: 8, partBytes: gpu.maxBindingBytes + 4 }), { variant: "tiled" });
 });
 
 Deno.test("gradients on a GPU: tensor cores where factors may be rounded and a workgroup may be that large", () => {
@@ -191,8 +192,11 @@ Deno.test("gradients on a GPU: tensor cores where factors may be rounded and a w
       ...{ software: false, precision: "f16", subgroupSize: 32, has: () => true },
       subgroupMatrices: [{ rows: 16, columns: 16, depth: 16 }],
       device: { limits: { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: invocations } },
-    };
-    return backwardVariant(gpu as unknown as Gpu, { headDim: 128, precision });
+      attentionKernels: new Map(),
+    } as unknown as Gpu;
+    const { variant } = backwardKernel(gpu, { headDim: 128, precision });
+    assertEquals(backwardCandidates(gpu, { headDim: 128, precision })[0].variant, variant);
+    return variant;
   };
   assertEquals(variant({}), "subgroup_matrix");
   assertEquals(variant({}, "f32"), "tiled");

@@ -1,4 +1,14 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import {
+  backwardCandidates,
+  backwardKernel,
+  backwardKey,
+  forwardCandidates,
+  forwardKernel,
+  forwardKey,
+  type ForwardShape,
+} from "../../kernels/attention/attention_choice.ts";
+import type { AttentionKernel } from "../../kernels/attention/operands.ts";
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { productCandidates, type ProductKernel, productKernel, productKey } from "../../kernels/linear/product_choice.ts";
 import { SMALL_TILE } from "../../kernels/linear/subgroup_matrix_product.ts";
@@ -20,15 +30,18 @@ Deno.test("tuning: what was measured is read back, added to, kept per adapter, a
   }];
   const second: [string, ProductKernel] = ["columns bf16 64x8x8", { variant: "subgroup" }];
   assertEquals(await useTuning(gpu, dir), 0);
-  await saveTuning(gpu, new Map([first]), dir);
-  const path = await saveTuning(gpu, new Map([second]), dir);
+  await saveTuning(gpu, { products: new Map([first]) }, dir);
+  const attention: [string, AttentionKernel] = ["forward f16 80", { variant: "tiled_half", copies: true }];
+  const path = await saveTuning(gpu, { products: new Map([second]), attention: new Map([attention]) }, dir);
   assertEquals(path, tuningPath(gpu, dir));
-  assertEquals(await useTuning(gpu, dir), 2);
-  assertEquals([...gpu.productKernels], [first, second]);
+  assertEquals(await useTuning(gpu, dir), 3);
+  assertEquals([[...gpu.productKernels], [...gpu.attentionKernels]], [[first, second], [attention]]);
   await using half = await requestGpu({ precision: "f16" });
   assertEquals(await useTuning(half, dir), 0); // what is fastest in f16 was not measured
 
   const written = JSON.parse(await Deno.readTextFile(path));
+  await Deno.writeTextFile(path, JSON.stringify({ ...written, attention: undefined })); // as it was written before attention was measured
+  assertEquals(await useTuning(gpu, dir), 2);
   await Deno.writeTextFile(path, JSON.stringify({ ...written, adapter: "another" }));
   assertEquals(await useTuning(gpu, dir), 0);
   await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "tiled" } } }));
@@ -48,17 +61,33 @@ Deno.test("tuning: every kernel that may win a measurement is read back, and tak
   const limits = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
   for (const subgroupMatrices of [[], matrices]) {
     const like = { name: "an adapter", software: false, precision: "f16", subgroupSize: 32, has: () => true, device: { limits } };
-    const gpu = { ...like, subgroupMatrices, productKernels: new Map() } as unknown as Gpu;
+    const gpu = { ...like, subgroupMatrices, productKernels: new Map(), attentionKernels: new Map() } as unknown as Gpu;
     for (const form of ["rows", "columns"] as const) {
       const candidates = productCandidates(gpu, form, shape);
       assertEquals(candidates.filter(({ variant }) => variant === "subgroup_matrix").length > 10, subgroupMatrices.length > 0);
-      await saveTuning(gpu, new Map(candidates.map((kernel, i) => [`kernel ${i}`, kernel])), dir);
+      await saveTuning(gpu, { products: new Map(candidates.map((kernel, i) => [`kernel ${i}`, kernel])) }, dir);
       await useTuning(gpu, dir);
       for (const [i, kernel] of candidates.entries()) {
         gpu.productKernels.set(productKey(form, shape), gpu.productKernels.get(`kernel ${i}`)!);
         assertEquals(productKernel(gpu, form, shape), kernel);
       }
       gpu.productKernels.clear();
+    }
+    for (const shape of [{ headDim: 80 }, { headDim: 128, causal: true }, { headDim: 80, lse: true }] satisfies ForwardShape[]) {
+      const given = { ...shape, precision: "f16" as const };
+      for (
+        const [key, candidates] of [[forwardKey(given), forwardCandidates(gpu, given)], [
+          backwardKey(given),
+          backwardCandidates(gpu, given),
+        ]] as const
+      ) {
+        for (const kernel of candidates) {
+          await saveTuning(gpu, { attention: new Map([[key, kernel]]) }, dir);
+          await useTuning(gpu, dir);
+          const few = { rows: 100, bytes: 0, partBytes: 0 };
+          assertEquals(key.startsWith("forward") ? forwardKernel(gpu, { ...given, ...few }) : backwardKernel(gpu, given), kernel);
+        }
+      }
     }
   }
   await Deno.remove(dir, { recursive: true });

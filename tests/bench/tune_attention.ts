@@ -1,0 +1,111 @@
+/** Measures every kernel that a model's attention might use on this adapter. */
+import {
+  backwardCandidates,
+  backwardKey,
+  forwardCandidates,
+  forwardKey,
+  type ForwardShape,
+} from "../../kernels/attention/attention_choice.ts";
+import { attention } from "../../kernels/attention/attention.ts";
+import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
+import { invertRanges } from "../../kernels/attention/key_ranges.ts";
+import type { AttentionKernel } from "../../kernels/attention/operands.ts";
+import type { Gpu } from "../../kernels/gpu.ts";
+import type { WeightType } from "../../kernels/linear/weight_types.ts";
+import { Plan } from "../../kernels/plan.ts";
+import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
+import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
+import { causalRanges, fullRanges } from "../kernels/key_ranges.ts";
+import { randomFloats } from "../kernels/support.ts";
+import { printRace, race, timeOfPlan } from "./race.ts";
+
+/** Rows of a sequence, or patches of a picture, that are measured. */
+const ROWS = 1024;
+
+/** Attention as the model has it. */
+export interface TunedAttention extends ForwardShape {
+  /** Whether its gradients are measured, otherwise itself. */
+  backward: boolean;
+  /** H */
+  heads: number;
+  /** KVH */
+  kvHeads: number;
+}
+
+/** Every kind of attention that the program computes: pictures see all of themselves, words what comes before them, with gradients or without. */
+export function tunedAttention(options: { config: Qwen2VlConfig; weights?: WeightType; stored: string }): TunedAttention[] {
+  const { config: { text, vision }, weights, stored } = options;
+  const precision = (name: string) => matrixType(name, { weights, stored }) === "f32" ? "f32" as const : "f16" as const;
+  const { heads, kvHeads, headDim } = text;
+  const words = { heads, kvHeads, headDim, precision: precision("model.layers.0"), causal: true };
+  const picture = {
+    heads: vision.heads,
+    kvHeads: vision.heads,
+    headDim: vision.hidden / vision.heads,
+    precision: precision("visual.blocks.0"),
+  };
+  return [
+    { ...picture, backward: false },
+    { ...words, backward: false },
+    { ...words, lse: true, backward: false },
+    { ...words, backward: true },
+  ];
+}
+
+/** The fastest kernels, a row of the table for each. */
+export async function tuneAttention(
+  gpu: Gpu,
+  options: { config: Qwen2VlConfig; weights?: WeightType; stored: string; repeats: number; attentionRows?: number },
+): Promise<Map<string, AttentionKernel>> {
+  const { repeats, attentionRows: rows = ROWS } = options;
+  const best = new Map<string, AttentionKernel>();
+  for (const shape of tunedAttention(options)) {
+    const candidates = shape.backward ? backwardCandidates(gpu, shape) : forwardCandidates(gpu, shape);
+    if (candidates.length < 2) continue;
+    const key = shape.backward ? backwardKey(shape) : forwardKey(shape);
+    const found = await race(candidates, {
+      repeats,
+      measure: (kernel, times) => measureAttention(gpu, { shape, kernel, rows, repeats: times }),
+    });
+    best.set(key, found.fastest.kernel);
+    const products = shape.backward ? 7 : 2;
+    printRace(`attention ${key}`, found, { name: nameOf, flops: products * 2 * rows ** 2 * shape.heads * shape.headDim });
+  }
+  return best;
+}
+
+/** A kernel in a few words. */
+function nameOf({ variant, columns, copies, subgroups }: AttentionKernel): string {
+  const sizes = [columns && `${columns} columns`, copies && "copies", subgroups && `${subgroups} subgroups`].filter(Boolean);
+  return `${variant.replace("_", " ")}${sizes.length ? `, ${sizes.join(", ")}` : ""}`;
+}
+
+/** Milliseconds by time stamps; the median. */
+async function measureAttention(
+  gpu: Gpu,
+  args: { shape: TunedAttention; kernel: AttentionKernel; rows: number; repeats: number },
+): Promise<number> {
+  const { shape: { heads, kvHeads, headDim, causal, lse, precision, backward }, kernel, rows, repeats } = args;
+  using plan = new Plan(gpu, "tune");
+  const tensor = (width: number, seed: number) => plan.persistent([rows, width], { data: randomFloats(rows * width, seed) });
+  const ranges = causal ? causalRanges({ segments: [rows] }) : fullRanges({ segments: [rows] });
+  const given = {
+    q: tensor(heads * headDim, 1),
+    k: tensor(kvHeads * headDim, 2),
+    v: tensor(kvHeads * headDim, 3),
+    ranges: plan.persistent([rows, 2], { dtype: "u32", data: ranges }),
+    ...{ heads, kvHeads, headDim, scale: headDim ** -0.5, causal, precision, ...kernel },
+  };
+  if (!backward) {
+    attention(plan, { ...given, lse });
+    return await timeOfPlan(plan, repeats);
+  }
+  attentionBackward(plan, {
+    ...given,
+    out: tensor(heads * headDim, 4),
+    lse: plan.persistent([rows, heads], { data: new Float32Array(rows * heads).fill(Math.log(rows)) }),
+    dout: tensor(heads * headDim, 5),
+    keyRanges: plan.persistent([rows, 2], { dtype: "u32", data: invertRanges(ranges, rows) }),
+  });
+  return await timeOfPlan(plan, repeats);
+}
