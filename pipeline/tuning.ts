@@ -99,6 +99,15 @@ export async function useTuning(gpu: Gpu, dir?: string): Promise<number> {
   return measured.products.size + measured.attention.size;
 }
 
+/** How a GPU's kernels are chosen, in words; nothing for software adapters, whose kernels nothing else competes with. */
+export function tuningText(gpu: Gpu): string | undefined {
+  if (gpu.software) return undefined;
+  const measured = gpu.productKernels.size + gpu.attentionKernels.size;
+  return measured
+    ? `${measured} measured on this adapter`
+    : "by rules of thumb; deno task bench tune CHECKPOINT measures once which are the fastest on this adapter";
+}
+
 async function readTuning(gpu: Gpu, dir?: string): Promise<Measured | undefined> {
   const path = tuningPath(gpu, dir);
   if (!await Deno.stat(path).then(() => true, () => false)) return undefined;

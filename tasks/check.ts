@@ -10,6 +10,7 @@ import { MaspError } from "../pipeline/errors.ts";
 import { bytesText as mib, checkMemory } from "../pipeline/memory_advice.ts";
 import { parseConfig } from "../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../pipeline/qwen2_vl/weights.ts";
+import { tuningText } from "../pipeline/tuning.ts";
 import { gpuFlags, openGpu, runCommand, textFlag } from "./command.ts";
 import { messageOf } from "./error_message.ts";
 import { printNotices, printOnce } from "./run_hooks.ts";
@@ -54,6 +55,8 @@ await runCommand({
       yes(gpu.software)
     }`,
   );
+  const kernels = tuningText(gpu);
+  if (kernels) console.log(`ok      kernels: ${kernels}`);
   const train = textFlag(invocation, "config") ?? "config/train.yaml";
   const own = textFlag(invocation, "config") && await evaluates(train) ? train : undefined;
   const evaluation = textFlag(invocation, "eval-config") ?? own ?? "config/eval.yaml";

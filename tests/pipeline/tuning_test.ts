@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   backwardCandidates,
   backwardKernel,
@@ -17,7 +17,7 @@ import { MaspError } from "../../pipeline/errors.ts";
 import { parseConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { publishedConfig } from "../bench/checkpoint/published_config.ts";
 import { tunedMatrices } from "../bench/tune.ts";
-import { saveTuning, tuningPath, useTuning } from "../../pipeline/tuning.ts";
+import { saveTuning, tuningPath, tuningText, useTuning } from "../../pipeline/tuning.ts";
 import "../set_up.ts";
 
 Deno.test("tuning: what was measured is read back, added to, kept per adapter, and checked", async () => {
@@ -73,6 +73,7 @@ Deno.test("tuning: every kernel that may win a measurement is read back, and tak
       }
       gpu.productKernels.clear();
     }
+    assertMatch(tuningText(gpu)!, /deno task bench tune/);
     for (const shape of [{ headDim: 80 }, { headDim: 128, causal: true }, { headDim: 80, lse: true }] satisfies ForwardShape[]) {
       const given = { ...shape, precision: "f16" as const };
       for (
@@ -91,6 +92,9 @@ Deno.test("tuning: every kernel that may win a measurement is read back, and tak
     }
   }
   await Deno.remove(dir, { recursive: true });
+  const [product, attention] = [new Map([["a", {}]]), new Map([["b", {}]])];
+  assertEquals(tuningText({ productKernels: product, attentionKernels: attention } as unknown as Gpu), "2 measured on this adapter");
+  assertEquals(tuningText({ software: true } as Gpu), undefined);
 });
 
 Deno.test("tuning: matrices are measured in the type that a checkpoint's weights are kept in", () => {
