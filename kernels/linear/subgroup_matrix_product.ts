@@ -38,6 +38,7 @@ export const TILES: readonly MatrixTile[] = [
   SMALL_TILE,
   { ...SMALL_TILE, columns: 64, depth: 64 },
   { ...LARGE_TILE, depth: 32, down: 2 },
+  { ...LARGE_TILE, depth: 32 },
   { ...LARGE_TILE, depth: 32, buffers: 2 },
   { ...LARGE_TILE, depth: 32, down: 2, buffers: 2 },
   { ...LARGE_TILE, rows: 256, depth: 32 },

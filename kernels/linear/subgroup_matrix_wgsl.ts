@@ -79,8 +79,7 @@ interface Staged {
 /** How weights come to workgroup memory. */
 function stagedWeights(form: Form, { dtype, tile, bounded = true, wide = false }: SubgroupMatrixWgslOptions): Staged {
   const { read4, stride, scales, four } = storageWgsl(dtype);
-  const half = (value: string) =>
-    bounded && dtype !== "f16" ? `clamp(vec4<f16>(${value}), vec4<f16>(-65504.0), vec4<f16>(65504.0))` : `vec4<f16>(${value})`;
+  const half = (value: string) => bounded ? `clamp(vec4<f16>(${value}), vec4<f16>(-65504.0), vec4<f16>(65504.0))` : `vec4<f16>(${value})`;
   const together = wide && !scales ? 2 : 1;
   // Behind the end of the summed dimension `a` is 0, and any weights will do.
   const inRow = (quad: string, count: string) => `min(${quad}, ${count} / ${4 * together}u - 1u)`;
@@ -94,11 +93,12 @@ function stagedWeights(form: Form, { dtype, tile, bounded = true, wide = false }
   const all = { name: "w" as const, ...sizes, together };
   // Quantised weights are read with their scales; others as they are, so that nothing waits for them before they are put to use.
   if (scales) return { ...all, type: "vec4<f16>", read: half(read4(place)), value: (raw) => raw };
+  const words = (raw: string, i: number) => together === 2 ? `${raw}.${i ? "zw" : "xy"}` : raw;
   return {
     ...all,
     type: together === 2 ? "vec4<u32>" : four,
     read: `w[${place}]`,
-    value: (raw, i) => half(`unpack4(${together === 2 ? `${raw}.${i ? "zw" : "xy"}` : raw})`),
+    value: (raw, i) => dtype === "f16" ? `halves(${words(raw, i)})` : half(`unpack4(${words(raw, i)})`),
   };
 }
 
