@@ -21,7 +21,7 @@ import { saveTuning, tuningPath, tuningText, useTuning } from "../../pipeline/tu
 import "../set_up.ts";
 
 Deno.test("tuning: what was measured is read back, added to, kept per adapter, and checked", async () => {
-  await using gpu = await requestGpu();
+  await using gpu = await requestGpu({ precision: "f32" });
   const dir = await Deno.makeTempDir();
   const first: [string, ProductKernel] = ["rows bf16 64x8x8", {
     variant: "tiled",

@@ -1,10 +1,12 @@
 /** Steps of different views that share a pass: the same losses, norms and parameters as one after the other. */
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertLess } from "@std/assert";
+import type { Gpu } from "../../../kernels/gpu.ts";
 import { createAspects, trainAspects, type TrainAspectsOptions } from "../../../pipeline/aspect_attend.ts";
 import { FeatureStore } from "../../../pipeline/encode.ts";
 import type { Qwen2Vl } from "../../../pipeline/load.ts";
 import { groupSteps } from "../../../pipeline/train/step_grouping.ts";
 import type { TrainingStep } from "../../../pipeline/train/training_run.ts";
+import { relativeError } from "../../kernels/support.ts";
 import { demoExamples, demoPrompts, modelTest, temporaryFolder } from "../stages/support.ts";
 import { resizedPicture } from "../train/resized_picture.ts";
 
@@ -27,6 +29,31 @@ async function trained(model: Qwen2Vl, { offload, ...options }: Options, last = 
   return { steps, aspects: await aspects.read(), dispatches, bytes };
 }
 
+type Trained = Awaited<ReturnType<typeof trained>>;
+
+/**
+ * The same steps and parameters: bit for bit on a software adapter. Other adapters choose their kernels by the number of rows of a pass, and so add up
+ * in another order where steps share one.
+ */
+function assertSame(gpu: Gpu, actual: Pick<Trained, "steps" | "aspects">, expected: Pick<Trained, "steps" | "aspects">): void {
+  if (gpu.software) {
+    assertEquals(actual.steps, expected.steps);
+    assertEquals(actual.aspects, expected.aspects);
+    return;
+  }
+  const places = ({ steps }: Pick<Trained, "steps">) => steps.map(({ loss: _, gradientNorm: __, ...place }) => place);
+  assertEquals(places(actual), places(expected));
+  for (const [i, { loss, gradientNorm }] of expected.steps.entries()) {
+    assertAlmostEquals(actual.steps[i].loss, loss, 1e-3 * Math.abs(loss) + 1e-5);
+    assertAlmostEquals(actual.steps[i].gradientNorm, gradientNorm, 1e-3 * gradientNorm);
+  }
+  const parameters = ({ aspects: { queries, attention } }: Pick<Trained, "aspects">) => [
+    ...queries.values(),
+    ...attention.values().flatMap((view) => Object.values(view)),
+  ];
+  parameters(expected).forEach((values, i) => assertLess(relativeError(parameters(actual)[i], values), 1e-3));
+}
+
 /** Pictures of three sizes, the largest in the middle. */
 async function pictures(dir: string) {
   const sizes = [[84, 112], [112, 84], [308, 308], [140, 140]] as const;
@@ -36,7 +63,7 @@ async function pictures(dir: string) {
   );
 }
 
-modelTest("steps of different views in one pass: the same losses, norms and parameters, bit for bit", async (model) => {
+modelTest("steps of different views in one pass: the same losses, norms and parameters", async (model) => {
   using dir = temporaryFolder();
   await using store = new FeatureStore(model);
   const shared = { examples: await pictures(dir.path), store, adamW: { eightBit: true }, maxSteps: 36 };
@@ -45,8 +72,7 @@ modelTest("steps of different views in one pass: the same losses, norms and para
   assertEquals(alone.steps[0].learningRate, 0);
 
   const together = await trained(model, { ...shared, groupViews: 6 });
-  assertEquals(together.steps, alone.steps);
-  assertEquals(together.aspects, alone.aspects);
+  assertSame(model.gpu, together, alone);
   assertLess(together.dispatches, 0.7 * alone.dispatches, "little was computed together");
 
   // Stopped and gone on with, with other groups and boundaries
@@ -54,8 +80,7 @@ modelTest("steps of different views in one pass: the same losses, norms and para
   const stopped = await trained(model, { ...parts, groupViews: 4 }, 9);
   assert(stopped.steps.length > 9 && stopped.steps.length < 36, `stopped after ${stopped.steps.length} steps`);
   const resumed = await trained(model, { ...parts, groupViews: 2, resume: true });
-  assertEquals([...stopped.steps, ...resumed.steps], alone.steps);
-  assertEquals(resumed.aspects, alone.aspects);
+  assertSame(model.gpu, { steps: [...stopped.steps, ...resumed.steps], aspects: resumed.aspects }, alone);
 });
 
 modelTest("steps of different views in one pass: layers computed again change nothing", async (model) => {
@@ -64,8 +89,7 @@ modelTest("steps of different views in one pass: layers computed again change no
     await trained(model, { ...shared, groupViews: 1 }),
     await trained(model, { ...shared, groupViews: 6, recompute: true }),
   ];
-  assertEquals(together.steps, alone.steps);
-  assertEquals(together.aspects, alone.aspects);
+  assertSame(model.gpu, together, alone);
 });
 
 modelTest("one view at a time on the GPU: the same losses, norms and parameters in less memory", async (model) => {
@@ -75,8 +99,7 @@ modelTest("one view at a time on the GPU: the same losses, norms and parameters 
     const shared = { examples: await demoExamples(8), store, adamW: { eightBit }, maxSteps: 36 };
     const all = await trained(model, { ...shared, groupViews: 1 });
     const offloaded = await trained(model, { ...shared, offload: true });
-    assertEquals(offloaded.steps, all.steps);
-    assertEquals(offloaded.aspects, all.aspects);
+    assertSame(model.gpu, offloaded, all);
     const modules = 4 * all.aspects.views.length * (4 * all.aspects.hidden ** 2);
     assertLess(offloaded.bytes, all.bytes - modules * (eightBit ? 1 : 2), "little memory was saved");
 
@@ -84,8 +107,7 @@ modelTest("one view at a time on the GPU: the same losses, norms and parameters 
     const parts = { ...shared, checkpointDir: dir.file(`checkpoints${eightBit}`), saveEvery: 7 };
     const stopped = await trained(model, { ...parts, offload: eightBit }, 9);
     const resumed = await trained(model, { ...parts, offload: !eightBit, resume: true });
-    assertEquals([...stopped.steps, ...resumed.steps], all.steps);
-    assertEquals(resumed.aspects, all.aspects);
+    assertSame(model.gpu, { steps: [...stopped.steps, ...resumed.steps], aspects: resumed.aspects }, all);
   }
 });
 

@@ -10,7 +10,7 @@ import { DEMO_MODEL, demoExamples, demoPrompts, deviceTest, temporaryFolder } fr
 import { newerNames, type VariantOptions, withType, writeVariant } from "./checkpoint_variants.ts";
 
 /** Visual features of a picture and the probabilities of its categories. */
-async function resultsOf(gpu: Gpu, dir: string, options: LoadQwen2VlOptions = {}) {
+async function resultsOf(gpu: Gpu, dir: string, options: LoadQwen2VlOptions = { weights: "f32" }) {
   const [{ image }] = await demoExamples(1);
   using model = await loadQwen2Vl(gpu, dir, options);
   assertEquals(model.unusedTensors, []);
@@ -21,7 +21,7 @@ async function resultsOf(gpu: Gpu, dir: string, options: LoadQwen2VlOptions = {}
   return { features, text, scores, visionId: model.visionId };
 }
 
-async function resultsOfVariant(gpu: Gpu, variant: VariantOptions, options: LoadQwen2VlOptions = {}) {
+async function resultsOfVariant(gpu: Gpu, variant: VariantOptions, options?: LoadQwen2VlOptions) {
   using dir = temporaryFolder();
   await writeVariant(DEMO_MODEL, dir.path, variant);
   return await resultsOf(gpu, dir.path, options);

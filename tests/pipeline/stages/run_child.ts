@@ -5,5 +5,5 @@ import { runSettings } from "./run_settings.ts";
 import "../../set_up.ts";
 
 const [flags, how] = Deno.args;
-await using gpu = await requestGpu();
+await using gpu = await requestGpu({ precision: "f32" }); // as `demoGpu` is
 await runStage1(gpu, await runSettings("stage1", JSON.parse(flags)), { resume: how === "resume" });

@@ -5,7 +5,7 @@ import { DEMO, DEMO_DATA, DEMO_MODEL } from "./support.ts";
 
 const CONFIG = fromFileUrl(new URL("../../../config/demo.yaml", import.meta.url));
 
-/** The demo's settings with these flags, on 8 pictures, with a checkpoint every 2 and a line every 3 steps. */
+/** The demo's settings with these flags, weights as they are taken for a software adapter, on 8 pictures, with a checkpoint every 2 and a line every 3 steps. */
 export function runSettings<S extends Stage>(
   stage: S,
   flags: Record<string, string | boolean> & { output_dir: string },
@@ -16,6 +16,7 @@ export function runSettings<S extends Stage>(
   const overrides = {
     model_name: DEMO_MODEL,
     prompt_json_path: join(DEMO, "prompts.json"),
+    weights: "f32",
     ...data,
     ...(stage === "eval" ? { max_eval_samples: "4" } : training),
     ...flags,

@@ -17,14 +17,14 @@ export const DEMO_DATA: string = join(DEMO, "emoset");
 let sharedGpu: Promise<Gpu> | undefined;
 let sharedModel: Promise<Qwen2Vl> | undefined;
 
-/** The device of this test file. */
+/** The device of this test file. Products are not rounded to f16, whatever the adapter is: that is for the tests of kernels, and for golden values. */
 export function demoGpu(): Promise<Gpu> {
-  return sharedGpu ??= requestGpu();
+  return sharedGpu ??= requestGpu({ precision: "f32" });
 }
 
-/** The demo's model, loaded once per test file. */
+/** The demo's model, loaded once per test file, its weights as they are taken for a software adapter. */
 export function demoModel(): Promise<Qwen2Vl> {
-  return sharedModel ??= demoGpu().then((gpu) => loadQwen2Vl(gpu, DEMO_MODEL));
+  return sharedModel ??= demoGpu().then((gpu) => loadQwen2Vl(gpu, DEMO_MODEL, { weights: "f32" }));
 }
 
 /** A test with the demo's model; device and model outlive it. */
