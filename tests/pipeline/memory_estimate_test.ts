@@ -22,7 +22,10 @@ const PLANS = 2 * 2 ** 20;
 /** Sizes of pictures of many shapes of passes. */
 const SIZES = Array.from({ length: 18 }, (_, i) => [112 + 28 * i, 560 - 28 * (i % 7)] as const);
 
-/** Estimate and measured peak of a short run, in bytes; over pictures of many sizes, told the largest and a usual one, or over two. */
+/** The size of pictures that are all alike. */
+const USUAL = [112, 84] as const;
+
+/** Estimate and measured peak of a short run, in bytes; over pictures of many sizes, told the largest and a usual one, or over two of one size. */
 async function compare(
   stage: Stage,
   overrides: Record<string, string> = {},
@@ -33,10 +36,9 @@ async function compare(
     overrides: { model_name: DEMO_MODEL, prompt_json_path: join(DEMO, "prompts.json"), ...overrides },
   });
   using dir = temporaryFolder();
-  const examples = await demoExamples(options.sizes ? SIZES.length : 2);
-  if (options.sizes) {
-    for (const [i, size] of SIZES.entries()) examples[i].image = await resizedPicture(examples[i].image, { dir: dir.path, size });
-  }
+  const sizes = options.sizes ? SIZES : [USUAL, USUAL];
+  const examples = await demoExamples(sizes.length);
+  for (const [i, size] of sizes.entries()) examples[i].image = await resizedPicture(examples[i].image, { dir: dir.path, size });
   const pictures = await Promise.all(examples.map(async ({ image }) => {
     const { width, height } = await decodePicture(await Deno.readFile(image), { name: image });
     return [width, height] as const;
