@@ -22,7 +22,7 @@ export function tiledBackwardQuery(headDim: number, { causal }: { causal: boolea
   const vectors = headDim / 4;
   const shared = { headDim, columns: BACKWARD_COLUMNS };
   const ofRows = (binding: string) => `vec4<f32>(${XYZW.map((s) => `${binding}[y_place(safe.${s}, head)]`).join(", ")})`;
-  const rowSum = (i: number) => range(4).map((n) => `stage[16u * ty + ${4 * i + n}u].x`).join(" + ");
+  const rowSum = (i: number) => range(4).map((n) => `stage[ty][${4 * i + n}].x`).join(" + ");
   return `${OPERANDS_WGSL}
 ${GRADIENT_WGSL}
 @group(0) @binding(7) var<storage, read> y: array<vec4<f32>>; // (rows, heads · headDim)
@@ -38,7 +38,7 @@ ${tiledMain("queries", { causal })}
     let at = y_place(min(first_row + thread / 4u, params.rows - 1u), head) * ${vectors}u + i;
     partial += dot(dy[at], y[at]);
   }
-  stage[thread] = vec4<f32>(partial);
+  stage[ty][tx] = vec4<f32>(partial);
   workgroupBarrier();
   let row_delta = vec4<f32>(${range(4).map(rowSum).join(", ")});
 ${repeat(4, (i) => `if (tx == ${i}u && real.${XYZW[i]}) { delta[y_place(row.${XYZW[i]}, head)] = row_delta.${XYZW[i]}; }`)}

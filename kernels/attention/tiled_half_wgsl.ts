@@ -40,40 +40,57 @@ export interface TiledHalfOptions {
   copies: boolean;
 }
 
+/**
+ * Vectors of a line of workgroup memory. The number of a line is a constant, or the same in all threads: what keeps a place inside its array is then
+ * computed once, not for every place.
+ */
+const LINE = 16;
+/** Lines of a number of the queries, at the beginning of `stage`. */
+const QUERY_LINES = HALF_ROWS / 4 / LINE;
+/** The first line of the keys, behind the queries. */
+const KEYS_AT = DEPTH * QUERY_LINES;
+
 /** Bytes of workgroup memory. */
 export function tiledHalfBytes(headDim: number, options: Pick<TiledHalfOptions, "copies">): number {
-  return 8 * (stageVectors(headDim, options) + HALF_KEYS * HALF_ROWS / 4) + 32;
+  return 8 * LINE * (stageLines(headDim, options) + HALF_KEYS * QUERY_LINES) + 32;
 }
 
-function stageVectors(headDim: number, { copies }: Pick<TiledHalfOptions, "copies">): number {
-  const times = copies ? 2 : 1;
-  return DEPTH * Math.max((HALF_ROWS + times * HALF_KEYS) / 4, times * cutColumns(headDim).vectors);
+function stageLines(headDim: number, { copies }: Pick<TiledHalfOptions, "copies">): number {
+  const { lines } = copies ? TWICE : ONCE;
+  return Math.max(KEYS_AT + DEPTH * lines(HALF_KEYS / 4), DEPTH * lines(cutColumns(headDim).vectors));
 }
 
-/** How numbers that meet vectors of rows lie in workgroup memory. */
+/** How numbers that meet vectors of rows, keys and values, lie in workgroup memory. */
 interface Layout {
-  /** Writes the vector `value` to place `at`, both expressions. */
-  put(at: string, value: string): string;
-  /** Reads the vector at a place into `name`. */
-  read(name: string, at: string): string;
+  /** Lines of so many vectors. */
+  lines(vectors: number): number;
+  /** Writes `value`, vector number `vector` of what begins with line `line`; expressions. */
+  put(line: string, vector: string, value: string): string;
+  /** Reads into `name` a thread's vector number `at + tx` of what begins with line `line`. */
+  read(name: string, line: number, at: number): string;
   /** Number n of a vector that was read, four times. */
   times4(name: string, n: number): string;
-  /** Reads a pair of numbers, the first or, with the invocation's `odd`, the second two at a place. */
-  readPair(name: string, at: string): string;
+  /** Reads a pair of numbers, of vector number `at + tx / 2` the first or, in odd threads, the second two. */
+  readPair(name: string, line: number, at: number): string;
 }
 
 const ONCE: Layout = {
-  put: (at, value) => `stage[${at}] = ${value};`,
-  read: (name, at) => `let ${name} = stage[${at}];`,
+  lines: (vectors) => Math.ceil(vectors / LINE),
+  put: (line, vector, value) => `stage[${line} + ${vector} / ${LINE}u][${vector} % ${LINE}u] = ${value};`,
+  read: (name, line, at) => `let ${name} = stage[${line + (at >> 4)}][${at % LINE}u + tx];`,
   times4: (name, n) => `vec4<f16>(${name}.${PARTS[n]})`,
-  readPair: (name, at) => `let ${name}_four = stage[${at}]; let ${name} = select(${name}_four.xy, ${name}_four.zw, odd);`,
+  readPair: (name, line, at) =>
+    `let ${name}_four = stage[${line + (at >> 4)}][${at % LINE}u + tx / 2u]; let ${name} = select(${name}_four.xy, ${name}_four.zw, odd);`,
 };
 
 const TWICE: Layout = {
-  put: (at, value) => `{ let to = 2u * (${at}); let four = ${value}; stage[to] = four.xxyy; stage[to + 1u] = four.zzww; }`,
-  read: (name, at) => `let ${name}_at = 2u * (${at}); let ${name}_0 = stage[${name}_at]; let ${name}_1 = stage[${name}_at + 1u];`,
+  lines: (vectors) => Math.ceil(2 * vectors / LINE),
+  put: (line, vector, value) =>
+    `{ let line = ${line} + ${vector} / 8u; let at = 2u * (${vector} % 8u); let four = ${value}; ` +
+    `stage[line][at] = four.xxyy; stage[line][at + 1u] = four.zzww; }`,
+  read: (name, line, at) => range(2).map((n) => `let ${name}_${n} = stage[${line + (at >> 3)}][2u * tx + ${n}u];`).join(" "),
   times4: (name, n) => `${name}_${n >> 1}.${n & 1 ? "zwzw" : "xyxy"}`,
-  readPair: (name, at) => `let ${name}_0 = stage[2u * (${at}) + u32(odd)];`,
+  readPair: (name, line, at) => `let ${name}_0 = stage[${line + (at >> 3)}][tx];`,
 };
 
 /** Statements for every vector of a thread's scores: half p of the rows, half g of the keys, key n of its four. */
@@ -90,7 +107,7 @@ const larger = (a: string, b: string): string => `max(${a}, ${b})`;
  * head in `q`, and in `k` and `v`.
  */
 export function tiledHalfForward(headDim: number, { causal, copies }: TiledHalfOptions): string {
-  const { put, read, readPair, times4 } = copies ? TWICE : ONCE;
+  const { lines, put, read, readPair, times4 } = copies ? TWICE : ONCE;
   const { vectors, quads, pair } = cutColumns(headDim);
   const depth = paddedHead(headDim);
   const [rowQuads, keyQuads] = [HALF_ROWS / 4, HALF_KEYS / 4];
@@ -109,7 +126,6 @@ export function tiledHalfForward(headDim: number, { causal, copies }: TiledHalfO
   const ofQ = DEPTH * rowQuads;
   const ofK = DEPTH * keyQuads;
   const ofV = DEPTH * vectors;
-  const keysAt = copies ? ofQ / 2 : ofQ; // behind the queries, counted as `put` and `read` do
   const readScores = `
 ${
     moves(ofQ, (i) =>
@@ -124,19 +140,19 @@ ${
     v${i} = vec4<f16>();
     if (of_key >= keys.x && of_key < keys.y) { v${i} = v[(kv_head * params.k_stride + first + key) * ${vectors}u + i]; }`);
   const multiplyScores = repeat(DEPTH, (n) =>
-    `{ let a0 = stage[${n * rowQuads}u + ty]; let a1 = stage[${n * rowQuads + 16}u + ty]; ` +
-    HALVES.map((g) => read(`b${g}`, `${keysAt + n * keyQuads + 8 * g}u + tx`)).join(" ") + "\n" +
+    `{ ${HALVES.map((p) => `let a${p} = stage[${n * QUERY_LINES + p}][ty];`).join(" ")} ` +
+    HALVES.map((g) => read(`b${g}`, KEYS_AT + n * lines(keyQuads), 8 * g)).join(" ") + "\n" +
     eachScore((p, g, n) => `h${p}${g}_${n} = fma(a${p}, ${times4(`b${g}`, n)}, h${p}${g}_${n});`) + " }");
   const multiplyValues = repeat(
     DEPTH,
     (n) =>
-      `{ let at = (here + ${n}u) * ${rowQuads}u + (ty ^ flip ^ ${(n >> 2) << 2}u); let a0 = weights[at]; let a1 = weights[at ^ 16u];\n` +
+      `{ let at = ty ^ flip ^ ${(n >> 2) << 2}u; let a0 = weights[here + ${n}u][at]; let a1 = weights[here + ${n}u][at ^ 16u];\n` +
       range(quads).map((j) =>
-        `${read(`b${j}`, `${n * vectors + 8 * j}u + tx`)} ` +
+        `${read(`b${j}`, n * lines(vectors), 8 * j)} ` +
         HALVES.map((p) => range(4).map((c) => `h${p}${j}_${c} = fma(a${p}, ${times4(`b${j}`, c)}, h${p}${j}_${c});`).join(" ")).join(" ")
       ).join("\n") +
       (pair
-        ? `\n${readPair("e", `${n * vectors + 8 * quads}u + tx / 2u`)} ` +
+        ? `\n${readPair("e", n * lines(vectors), 8 * quads)} ` +
           HALVES.map((p) => HALVES.map((c) => `h${p}z_${c} = fma(a${p}, ${times4("e", c)}, h${p}z_${c});`).join(" ")).join(" ")
         : "") +
       " }",
@@ -174,10 +190,9 @@ ${PARAMS_WGSL}
 @group(0) @binding(6) var<storage, read> q_scales: array<vec4<f32>>; // (heads, rows)
 @group(0) @binding(7) var<storage, read> k_scales: array<vec4<f32>>; // (kvHeads, keys)
 @group(0) @binding(8) var<storage, read> v_scales: array<vec4<f32>>;
-var<workgroup> stage: array<vec4<f16>, ${
-    stageVectors(headDim, { copies })
-  }>; // [number][row / 4] and [number][key / 4], or [key][number / 4]
-var<workgroup> weights: array<vec4<f16>, ${HALF_KEYS * rowQuads}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
+// lines of [number][row / 4] and [number][key / 4], or of [key][number / 4]
+var<workgroup> stage: array<array<vec4<f16>, ${LINE}>, ${stageLines(headDim, { copies })}>;
+var<workgroup> weights: array<array<vec4<f16>, ${rowQuads}>, ${HALF_KEYS}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
 var<workgroup> from_end: atomic<u32>;
 var<workgroup> to_end: atomic<u32>;
 var<workgroup> span: vec2<u32>;
@@ -222,8 +237,8 @@ ${range(rounds(ofQ)).map((i) => `var q${i} = vec4<f16>();`).join(" ")} ${
 ${readScores}
     while (number < ${depth}u) {
       workgroupBarrier();
-${moves(ofQ, (i) => `stage[i] = q${i};`)}
-${moves(ofK, (i) => put(`${keysAt}u + i`, `k${i}`))}
+${moves(ofQ, (i) => `stage[i / ${LINE}u][i % ${LINE}u] = q${i};`)}
+${moves(ofK, (i) => put(`${KEYS_AT}u + i / ${keyQuads}u * ${lines(keyQuads)}u`, `(i % ${keyQuads}u)`, `k${i}`))}
       workgroupBarrier();
       number += ${DEPTH}u;
       if (number < ${depth}u) {
@@ -274,14 +289,14 @@ ${eachSum((name, p) => `y${name} *= fade${p};`)}
 ${
     HALVES.map((g) =>
       range(4).map((n) =>
-        `{ let at = (4u * tx + ${32 * g + n}u) * ${rowQuads}u + (ty ^ ((tx & 3u) << 2u) ^ ((tx >> 2u) << 1u)); ` +
-        HALVES.map((p) => `weights[at ^ ${16 * p}u] = vec4<f16>(s${p}${g}_${n});`).join(" ") + " }"
+        `{ let at = ty ^ ((tx & 3u) << 2u) ^ ((tx >> 2u) << 1u); ` +
+        HALVES.map((p) => `weights[4u * tx + ${32 * g + n}u][at ^ ${16 * p}u] = vec4<f16>(s${p}${g}_${n});`).join(" ") + " }"
       ).join("\n")
     ).join("\n")
   }
     while (key < ${HALF_KEYS}u) {
       workgroupBarrier();
-${moves(ofV, (i) => put("i", `v${i}`))}
+${moves(ofV, (i) => put(`i / ${vectors}u * ${lines(vectors)}u`, `(i % ${vectors}u)`, `v${i}`))}
       workgroupBarrier();
       let here = key;
       let flip = (here / 16u % 2u) << 1u;

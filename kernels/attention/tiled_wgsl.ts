@@ -22,7 +22,7 @@ export type TileColumns = 64 | 128;
 
 /** Workgroup memory of a kernel, in bytes. */
 export function tiledBytes(columns: TileColumns): number {
-  return (stageVectors(columns) + 1024) * 16 + 17 * 8;
+  return (stageLines(columns) + 64) * LINE * 16 + 17 * 8;
 }
 
 /** A thread's columns. */
@@ -32,7 +32,12 @@ export const columnOf = (s: number): string => `4u * tx + ${columnOffset(s)}u`;
 /** The same, less 4tx. */
 export const columnOffset = (s: number): number => 64 * (s >> 2) + s % 4;
 
-const stageVectors = (columns: TileColumns): number => 4 * (TILE + columns);
+/**
+ * Vectors of a line of workgroup memory. The number of a line is a constant, or the same in all threads, nearly everywhere: what keeps a place inside its
+ * array is then computed once, not for every place.
+ */
+const LINE = 16;
+const stageLines = (columns: TileColumns): number => (TILE + columns) / 4;
 
 /** How a thread's part of the sums (rows, headDim) is cut. */
 function cutSums(headDim: number): { vectors: number; quads: number; singles: number } {
@@ -43,8 +48,8 @@ function cutSums(headDim: number): { vectors: number; quads: number; singles: nu
 
 /** Workgroup memory. */
 export const tiledMemory = (columns: TileColumns): string => `
-var<workgroup> stage: array<vec4<f32>, ${stageVectors(columns)}>; // operands of a product
-var<workgroup> tile: array<vec4<f32>, 1024>; // weights of 64 columns: [column][row / 4], swizzled by column / 4 against bank conflicts
+var<workgroup> stage: array<array<vec4<f32>, ${LINE}>, ${stageLines(columns)}>; // operands of a product
+var<workgroup> tile: array<array<vec4<f32>, ${LINE}>, 64>; // weights of 64 columns: [column][row / 4], swizzled by column / 4 against bank conflicts
 var<workgroup> spans: array<vec2<u32>, 16>;
 var<workgroup> span: vec2<u32>;
 // The union of the threads' spans, the same in all threads.
@@ -112,7 +117,7 @@ export interface TileRows {
 export function scores(name: string, options: { headDim: number; columns: TileColumns; a: TileRows; b: TileRows }): string {
   const { headDim, columns, a, b } = options;
   const { vectors } = cutSums(headDim);
-  const quads = columns / 4;
+  const lines = columns / 4 / LINE; // of b, to a number of the head; behind those of a
   const readRows = (i: number, { binding, place, start, last, factor }: TileRows, first: number) =>
     range(4).map((r) =>
       `r${i}_${r} = ${binding}[${place(`min(${start} + 4u * ((at - ${first}u) / 4u) + ${r}u, ${last})`)} + depth + part]${
@@ -146,10 +151,15 @@ ${read}
     workgroupBarrier();
 ${
     each((i) =>
-      `let block = select(at - ${TILE}u, at, at < ${TILE}u) / 4u;
-      let to = select(256u + part * ${4 * quads}u, part * 64u, at < ${TILE}u) + (block ^ part);
-      let next = select(${quads}u, 16u, at < ${TILE}u);
-${repeat(4, (s) => `stage[to + ${s}u * next] = vec4<f32>(${range(4).map((r) => `r${i}_${r}.${XYZW[s]}`).join(", ")});`)}`
+      `let to = (select(at - ${TILE}u, at, at < ${TILE}u) / 4u) ^ part;
+      let line = select(${LINE}u + part * ${4 * lines}u + to / ${LINE}u, 4u * part, at < ${TILE}u);
+      let next = select(${lines}u, 1u, at < ${TILE}u);
+${
+        repeat(
+          4,
+          (s) => `stage[line + ${s}u * next][to % ${LINE}u] = vec4<f32>(${range(4).map((r) => `r${i}_${r}.${XYZW[s]}`).join(", ")});`,
+        )
+      }`
     )
   }
     workgroupBarrier();
@@ -159,8 +169,8 @@ ${read}
     }
 ${
     repeat(16, (k) =>
-      `    { let a = stage[${16 * k}u + (ty ^ ${k >> 2}u)]; ` +
-      range(columns / TILE).map((g) => `let b${g} = stage[${256 + quads * k + 16 * g}u + (tx ^ ${k >> 2}u)];`).join(" ") +
+      `    { let a = stage[${k}][ty ^ ${k >> 2}u]; ` +
+      range(columns / TILE).map((g) => `let b${g} = stage[${LINE + lines * k + g}][tx ^ ${k >> 2}u];`).join(" ") +
       range(columnsOfThread(columns)).map((s) => `${name}${s} = fma(a, vec4<f32>(b${s >> 2}.${XYZW[s & 3]}), ${name}${s});`).join(" ") +
       " }")
   }
@@ -202,6 +212,7 @@ export interface MixedValues {
 export function mix(name: string, { headDim, columns, weights, binding, place, start, end }: MixedValues): string {
   const { vectors, quads, singles } = cutSums(headDim);
   const depth = vectors <= 32 ? 16 : 8;
+  const lines = Math.ceil(vectors / LINE); // of a row of values
   const total = depth * vectors;
   const rounds = Math.ceil(total / THREADS);
   const each = (text: (n: number) => string) =>
@@ -218,14 +229,14 @@ export function mix(name: string, { headDim, columns, weights, binding, place, s
     );
   return repeat(columns / TILE, (g) =>
     `${g ? "workgroupBarrier();" : ""}
-${repeat(4, (s) => `tile[(4u * tx + ${s}u) * 16u + (ty ^ tx)] = ${weights}${4 * g + s};`)}
+${repeat(4, (s) => `tile[4u * tx + ${s}u][ty ^ tx] = ${weights}${4 * g + s};`)}
   {
   var chunk = 0u;
 ${repeat(rounds, (n) => `  var m${n} = vec4<f32>(0.0);`)}
 ${read(g)}
   while (chunk < ${TILE}u) {
     workgroupBarrier();
-${each((n) => `stage[i] = m${n};`)}
+${each((n) => `let of_vector = i % ${vectors}u; stage[i / ${vectors}u * ${lines}u + of_vector / ${LINE}u][of_vector % ${LINE}u] = m${n};`)}
     workgroupBarrier();
     let first_column = chunk;
     chunk += ${depth}u;
@@ -234,12 +245,14 @@ ${read(g)}
     }
 ${
       repeat(depth, (k) =>
-        `    { let p = tile[(first_column + ${k}u) * 16u + (ty ^ (first_column / 4u + ${k >> 2}u))];\n` +
+        `    { let p = tile[first_column + ${k}u][ty ^ (first_column / 4u + ${k >> 2}u)];\n` +
         repeat(quads, (j) =>
-          `let b${j} = stage[${k * vectors + 16 * j}u + tx]; ` +
+          `let b${j} = stage[${k * lines + j}][tx]; ` +
           range(4).map((i) => `${name}${i}_${j} = fma(vec4<f32>(p.${XYZW[i]}), b${j}, ${name}${i}_${j});`).join(" ")) +
-        repeat(singles, (m) =>
-          `${name}s${m} = fma(p, vec4<f32>(stage[${k * vectors + 16 * quads + 4 * m}u + tx / 4u][tx % 4u]), ${name}s${m});`) +
+        repeat(
+          singles,
+          (m) => `${name}s${m} = fma(p, vec4<f32>(stage[${k * lines + quads}][${4 * m}u + tx / 4u][tx % 4u]), ${name}s${m});`,
+        ) +
         " }")
     }
   }
@@ -282,8 +295,8 @@ ${
 export function overColumns(value: string, { fold }: { fold: (a: string, b: string) => string }): string {
   return `
     workgroupBarrier();
-    stage[thread] = ${value};
+    stage[ty][tx] = ${value};
     workgroupBarrier();
-    ${value} = stage[16u * ty];
-    for (var i = 1u; i < 16u; i++) { ${value} = ${fold(value, "stage[16u * ty + i]")}; }`;
+    ${value} = stage[ty][0];
+    for (var i = 1u; i < 16u; i++) { ${value} = ${fold(value, "stage[ty][i]")}; }`;
 }
