@@ -77,25 +77,20 @@ export function sumsInFours(tile: ProductTile, options: { depth: number; halfSum
   const four = half ? "vec4<f16>" : "vec4<f32>";
   const { across } = invocationsOf(tile);
   const each = (line: (i: number, g: number) => string) => lines(8, (i) => lines(2, (g) => line(i, g)));
-  // A tile lies as [k][row or column]; within a group of four k the vectors are permuted, so that neighbours write to different banks.
-  const swizzle = (length: number) => Math.min(length / 8, depth / 4, 8) - 1;
-  const place = (length: number, lane: string, k: number, group: number) =>
-    `${group * length / 8}u + (${lane} ^ ${(k >> 2) & swizzle(length)}u)`;
   const readA = (k: number, group: number) =>
     copies === 1
-      ? `let va${group} = tile_a[${k}][${place(rows, "ty", k, group)}];`
-      : `let at${group} = 2u * (${place(rows, "ty", k, group)}); ` +
-        range(2).map((n) => `let va${group}_${n} = tile_a[${k}][at${group} + ${n}u];`).join(" ");
+      ? `let va${group} = tile_a[${k}][ty + ${group * rows / 8}u];`
+      : range(2).map((n) => `let va${group}_${n} = tile_a[${k}][2u * ty + ${group * rows / 4 + n}u];`).join(" ");
   const numberOfA = (i: number) =>
     copies === 1 ? `${four}(va${i >> 2}.${part(i & 3)})` : `va${i >> 2}_${(i >> 1) & 1}.${i & 1 ? "zwzw" : "xyxy"}`;
   const put = (name: "a" | "w", s: number, value: string) =>
     name === "a" && copies === 2
-      ? `{ let v = ${value}; tile_a[4u * deep + ${s}u][2u * to] = v.xxyy; tile_a[4u * deep + ${s}u][2u * to + 1u] = v.zzww; }`
-      : `tile_${name}[4u * deep + ${s}u][to] = ${value};`;
+      ? `{ let v = ${value}; tile_a[4u * deep + ${s}u][2u * across] = v.xxyy; tile_a[4u * deep + ${s}u][2u * across + 1u] = v.zzww; }`
+      : `tile_${name}[4u * deep + ${s}u][across] = ${value};`;
   return {
-    arrays: `// [k][row / ${4 / copies}], [k][column / 4]
-var<workgroup> tile_a: array<array<${four}, ${copies * rows / 4}>, ${depth}>;
-var<workgroup> tile_w: array<array<${four}, ${columns / 4}>, ${depth}>;`,
+    arrays: `// [k][row / ${4 / copies}], [k][column / 4], and a vector between rows, so that neighbours write to different banks
+var<workgroup> tile_a: array<array<${four}, ${copies * rows / 4 + copies}>, ${depth}>;
+var<workgroup> tile_w: array<array<${four}, ${columns / 4 + 1}>, ${depth}>;`,
     place: `let tx = thread % ${across}u;\nlet ty = thread / ${across}u;`,
     declare: each((i, g) => `var c${i}_${g} = vec4<f32>();${half ? ` var h${i}_${g} = ${four}();` : ""}`),
     period: halfSum,
@@ -109,11 +104,9 @@ var<workgroup> tile_w: array<array<${four}, ${columns / 4}>, ${depth}>;`,
         value: `c${i}_${g}.${part(s)}`,
       };
     }),
-    put: ({ name, length, along }) =>
-      `let to = across ^ (deep & ${swizzle(length)}u);
-${lines(4, (s) => put(name, s, along ? turned(four, s) : `b${s}`))}`,
+    put: ({ name, along }) => lines(4, (s) => put(name, s, along ? turned(four, s) : `b${s}`)),
     multiply: (k) =>
-      `{ ${range(2).map((g) => `${readA(k, g)} let vw${g} = tile_w[${k}][${place(columns, "tx", k, g)}];`).join(" ")}
+      `{ ${range(2).map((g) => `${readA(k, g)} let vw${g} = tile_w[${k}][tx + ${g * columns / 8}u];`).join(" ")}
 ${
         each((i, g) => {
           const sum = `${half ? "h" : "c"}${i}_${g}`;
