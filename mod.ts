@@ -81,6 +81,8 @@ export { reportHtml, type ReportOptions, writeReport, type WriteReportOptions, t
 export { checkGolden, type CheckGoldenOptions, type GoldenRow } from "./pipeline/golden_check.ts";
 // Types that these refer to
 export type { Lifetime } from "./kernels/arena.ts";
+export type { AttentionKernel, AttentionVariant } from "./kernels/attention/operands.ts";
+export type { TileColumns } from "./kernels/attention/tiled_wgsl.ts";
 export type { CrossAttentionParameters } from "./kernels/cross_attention/cross_attention.ts";
 export type { KernelBinding } from "./kernels/kernel.ts";
 export type { SubgroupMatrixShape } from "./kernels/subgroup_matrix.ts";
