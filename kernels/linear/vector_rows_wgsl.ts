@@ -10,8 +10,8 @@ import { GROUP, isQuantized, type WeightType } from "./weight_types.ts";
 const COLUMNS = 4;
 /** Invocations of a workgroup of a software adapter, which share nothing. */
 const SOFTWARE_THREADS = 8;
-/** Rows up to which each row's parts are added in a tree of its own: more of them wait for each other too often. */
-const ROWS_OF_A_TREE = 4;
+/** Rows up to which each row's parts are added by themselves, by subgroups or in a tree: for more of them that is too much to hand round. */
+const FEW_ROWS = 4;
 
 /** Invocations that share the sums of a workgroup; more than 64 where subgroups add them. */
 export type VectorThreads = 64 | 128 | 256;
@@ -23,6 +23,8 @@ const BUSY = 200_000;
 
 /** A product's sizes, as far as the choice of a workgroup looks at them. */
 export interface VectorShape {
+  /** M */
+  rows: number;
   /** N */
   columns: number;
   /** K */
@@ -41,8 +43,9 @@ function wideReading(dtype: WeightType, depth: number): WideReading | undefined 
   return isQuantized(dtype) || depth % 8 === 0 ? wide : undefined; // rows of quantised weights are filled up
 }
 
-/** The smallest workgroup with which a large GPU is busy, each invocation having two loads of every column at least. */
-export function vectorThreads({ columns, depth, dtype }: VectorShape, { lanes }: { lanes: number }): VectorThreads {
+/** The smallest workgroup with which a large GPU is busy, each invocation having two loads of every column at least; 64 where rows are many. */
+export function vectorThreads({ rows, columns, depth, dtype }: VectorShape, { lanes }: { lanes: number }): VectorThreads {
+  if (rows > FEW_ROWS) return 64;
   const loads = depth / 4 / (wideReading(dtype, depth)?.fours ?? 1);
   const workgroups = Math.ceil(columns / COLUMNS);
   const fits = (threads: VectorThreads) => lanes > 0 && 2 * threads <= loads && workgroups * threads / 2 < BUSY;
@@ -72,12 +75,12 @@ export function vectorProduct({ dtype, epilogue, rows, depth, threads, lanes }: 
   const { read4, stride } = storageWgsl(dtype);
   const wide = wideReading(dtype, depth);
   const load = wide ? 4 * wide.fours : 4; // weights
-  const bySubgroups = !software && lanes > 0 && lanes <= threads;
+  const bySubgroups = !software && lanes > 0 && lanes <= threads && (rows <= FEW_ROWS || threads > 64);
   const reduce = software
     ? { memory: "", text: each(rows, (i, j) => `store(${i}u, first + ${j}u, c${i}_${j});`) }
     : bySubgroups
     ? sumBySubgroups(rows, threads / lanes)
-    : rows > ROWS_OF_A_TREE
+    : rows > FEW_ROWS
     ? sumAtOnce(rows, threads)
     : sumByTree(rows, threads);
   const body = wide

@@ -64,7 +64,7 @@ for (const type of ["int8", "int4"] as const) {
 /** Every way of adding and reading, but not each with each: compiling takes most of the time. */
 const VECTORS = [
   { threads: 64, lanes: 0, inputs: 3 * 128 + 36, rows: [1, 4, 5, 16] },
-  { threads: 64, lanes: 8, inputs: 3 * 128 + 40, rows: [1, 16] },
+  { threads: 64, lanes: 8, inputs: 3 * 128 + 40, rows: [1, 4, 16] },
   { threads: 256, lanes: 8, inputs: 3 * 128 + 40, rows: [2, 5] },
 ] as const;
 
@@ -111,9 +111,10 @@ for (const { threads, lanes, inputs, rows: counts } of VECTORS) {
 }
 
 Deno.test("linear: workgroups of vector products are larger where there are few of them and much to read for each", () => {
-  const of = (columns: number, depth: number, lanes = 32) => vectorThreads({ columns, depth, dtype: "bf16" }, { lanes });
+  const of = (columns: number, depth: number, lanes = 32) => vectorThreads({ rows: 1, columns, depth, dtype: "bf16" }, { lanes });
   assertEquals([of(4608, 3584), of(3584, 3584), of(37888, 3584), of(3584, 18944), of(152064, 3584)], [128, 128, 64, 256, 64]);
   assertEquals([of(3584, 18944, 0), of(128, 192), of(8, 8)], [64, 64, 64]);
+  assertEquals(vectorThreads({ rows: 5, columns: 3584, depth: 18944, dtype: "bf16" }, { lanes: 32 }), 64);
 });
 
 gpuTest("linear: bytes cannot be written into a quantised matrix", (gpu) => {
