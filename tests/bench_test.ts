@@ -152,14 +152,10 @@ Deno.test({
       { heads: 28, kvHeads: 4, headDim: 128, precision: "f16", causal: true, backward: true },
     ]);
     await using gpu = await requestGpu({ software: false, precision: "f32" });
-    const small = parseConfig(SMALL, { name: "small" });
-    const found = await tuneAttention(gpu, { config: small, stored: "F32", repeats: 1, attentionRows: 70 });
-    const { headDim } = small.text;
-    assertEquals([...found.keys()], [
-      forwardKey({ headDim: small.vision.hidden / small.vision.heads }),
-      forwardKey({ headDim, causal: true }),
-      forwardKey({ headDim, causal: true, lse: true }),
-    ]);
-    assert([...found.values()].every(({ variant }) => variant === "tiled")); // the only one for f32, in two sizes
+    const words = { heads: 2, kvHeads: 1, headDim: 8, precision: "f32", causal: true } as const;
+    const kinds = [{ ...words, lse: true, backward: false }, { ...words, backward: true }];
+    const found = await tuneAttention(gpu, kinds, { repeats: 1, rows: 70 });
+    assertEquals([...found.keys()], [forwardKey(kinds[0])]); // there is one kernel for gradients in f32, and nothing to measure
+    assertEquals(found.get(forwardKey(kinds[0]))!.variant, "tiled");
   },
 });

@@ -14,7 +14,7 @@ import { saveTuning } from "../../pipeline/tuning.ts";
 import { randomFloats } from "../kernels/support.ts";
 import { randomMatrix } from "./products.ts";
 import { printRace, race, timeOfPlan } from "./race.ts";
-import { tuneAttention } from "./tune_attention.ts";
+import { tuneAttention, tunedAttention } from "./tune_attention.ts";
 
 /** Options of {@linkcode benchTune}. */
 export interface BenchTuneOptions {
@@ -70,7 +70,7 @@ export function tunedMatrices({ config: { text, vision }, weights, stored }: Omi
 export async function benchTune(gpu: Gpu, options: BenchTuneOptions): Promise<void> {
   console.log("| what | until now | fastest | TFLOP/s | gain |\n|---|---|---|---|---|");
   const products = await tuneProducts(gpu, options);
-  const attention = await tuneAttention(gpu, options);
+  const attention = await tuneAttention(gpu, tunedAttention(options), { repeats: options.repeats });
   console.log(`\nWritten: ${await saveTuning(gpu, { products, attention })}`);
 }
 

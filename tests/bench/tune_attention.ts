@@ -55,11 +55,11 @@ export function tunedAttention(options: { config: Qwen2VlConfig; weights?: Weigh
 /** The fastest kernels, a row of the table for each. */
 export async function tuneAttention(
   gpu: Gpu,
-  options: { config: Qwen2VlConfig; weights?: WeightType; stored: string; repeats: number; attentionRows?: number },
+  kinds: readonly TunedAttention[],
+  { repeats, rows = ROWS }: { repeats: number; rows?: number },
 ): Promise<Map<string, AttentionKernel>> {
-  const { repeats, attentionRows: rows = ROWS } = options;
   const best = new Map<string, AttentionKernel>();
-  for (const shape of tunedAttention(options)) {
+  for (const shape of kinds) {
     const candidates = shape.backward ? backwardCandidates(gpu, shape) : forwardCandidates(gpu, shape);
     if (candidates.length < 2) continue;
     const key = shape.backward ? backwardKey(shape) : forwardKey(shape);

@@ -62,12 +62,10 @@ for (const [name, item] of Object.entries(CASES)) {
   });
 }
 
-for (const name of ["a cache", "pictures"]) {
-  gpuTest(`attention in f16 tiles with two copies of keys and values equals the reference: ${name}`, async (gpu) => {
-    const made = operands(CASES[name]);
-    assertLess(relativeError(await half(gpu, made, { copies: true }), attentionReference(made).out), 2e-3);
-  });
-}
+gpuTest("attention in f16 tiles with two copies of keys and values equals the reference", async (gpu) => {
+  const made = operands(CASES.pictures);
+  assertLess(relativeError(await half(gpu, made, { copies: true }), attentionReference(made).out), 2e-3);
+});
 
 gpuTest("attention in f16 tiles: slices of one wide tensor", async (gpu) => {
   const [rows, heads, headDim] = [150, 2, 20];

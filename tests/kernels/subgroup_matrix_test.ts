@@ -242,7 +242,7 @@ gpuTest(
         const dx = linearBackwardReference(roundedRows(dy, outputs), { x, weight: w, rows, inputs, outputs }).dx.map((v, i) =>
           v + before[i]
         );
-        for (const splits of [1, 3]) {
+        for (const splits of dtype === "bf16" ? [1, 3] : [3]) {
           const what = `${dtype} (${rows}, ${inputs}, ${outputs}) in ${splits}`;
           const common = { rows, weight, dtype, tile, splits, largest: 8 };
           const y = await product(gpu, "rows", { ...common, tensors: { a: x, bias, residual } });
