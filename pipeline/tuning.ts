@@ -41,7 +41,7 @@ const kernelSchema = z.strictObject({
 });
 
 const attentionSchema = z.strictObject({
-  variant: z.enum(["tiled", "tiled_half", "subgroup_matrix", "software"]),
+  variant: z.enum(["tiled", "tiled_half", "subgroup_matrix"]),
   columns: z.union([z.literal(64), z.literal(128)]).optional(),
   copies: z.boolean().optional(),
   subgroups: z.int().min(1).max(64).optional(),
@@ -99,7 +99,7 @@ export async function useTuning(gpu: Gpu, dir?: string): Promise<number> {
   return measured.products.size + measured.attention.size;
 }
 
-/** How a GPU's kernels are chosen, in words; nothing for software adapters, whose kernels nothing else competes with. */
+/** How a GPU's kernels are chosen, in words; nothing for software adapters, which have kernels of their own. */
 export function tuningText(gpu: Gpu): string | undefined {
   if (gpu.software) return undefined;
   const measured = gpu.productKernels.size + gpu.attentionKernels.size;

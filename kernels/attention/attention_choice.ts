@@ -4,7 +4,7 @@ import { SUBGROUP_MATRICES } from "../matrix_primitives.ts";
 import { largestMatrices } from "../subgroup_matrix.ts";
 import type { AttentionKernel, AttentionMatrices } from "./operands.ts";
 import { fitsAttention, SIDES, subgroupMatrixBackwardBytes, subgroupMatrixBytes } from "./subgroup_matrix_tile.ts";
-import { LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_wgsl.ts";
+import { LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_layout.ts";
 import { type TileColumns, tiledBytes } from "./tiled_wgsl.ts";
 
 /**

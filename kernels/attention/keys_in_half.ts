@@ -2,6 +2,7 @@
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
+import flatCode from "../element/flat.wgsl" with { type: "text" };
 import keysInHalfCode from "./keys_in_half.wgsl" with { type: "text" };
 import { paddedQuads } from "./subgroup_matrix_tile.ts";
 
@@ -26,16 +27,17 @@ export interface KeysInHalfArgs {
 export function keysInHalf(plan: Plan, { k, v, headDim, params }: KeysInHalfArgs): { k: Tensor; v: Tensor } {
   const { keys, kv_heads: kvHeads, k_offset, k_stride, v_offset, v_stride } = params;
   const quads = paddedQuads(headDim);
+  const count = kvHeads * keys * quads / 2;
   const shape = [kvHeads, keys, 4 * quads];
   const half = {
     k: plan.scratch(shape, { dtype: "f16", label: "keys in f16" }),
     v: plan.scratch(shape, { dtype: "f16", label: "values in f16" }),
   };
   const constants = { WORKGROUP, VECTORS: headDim / 4, QUADS: quads };
-  plan.dispatch({ label: `attention f16 keys ${headDim}`, code: keysInHalfCode, constants }, {
+  plan.dispatch({ label: `attention f16 keys ${headDim}`, code: [keysInHalfCode, flatCode], constants }, {
     tensors: { k, v, k_half: half.k, v_half: half.v },
-    params: { keys, kv_heads: kvHeads, k_offset, k_stride, v_offset, v_stride },
-    workgroups: grid1d(kvHeads * keys * quads / 2, WORKGROUP),
+    params: { count, keys, k_offset, k_stride, v_offset, v_stride },
+    workgroups: grid1d(count, WORKGROUP),
   });
   return half;
 }

@@ -1,8 +1,8 @@
 enable f16;
-// Keys and values as f16: an invocation takes eight numbers of a key and of its value.
+// Keys and values as f16: eight numbers of a key and of its value. Followed by `element/flat.wgsl`.
 struct Params {
+  count: u32, // eights
   keys: u32,
-  kv_heads: u32,
   k_offset: u32, // of the first row, and from row to row, in vectors of four
   k_stride: u32,
   v_offset: u32,
@@ -13,20 +13,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> k_half: array<vec4<f16>>; // (kvHeads, keys, QUADS)
 @group(0) @binding(3) var<storage, read_write> v_half: array<vec4<f16>>;
 @group(0) @binding(4) var<uniform> params: Params;
-const WORKGROUP: u32 = 64u;
 const VECTORS: u32 = 32u; // of a head
 const QUADS: u32 = 32u; // the same, filled up
 const LARGEST = vec4<f32>(65504.0);
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + local;
+fn each(i: u32) {
   let row = i / (QUADS / 2u);
-  if (row >= params.kv_heads * params.keys) { return; }
   let head = row / params.keys;
   let key = row % params.keys;
   for (var n = 0u; n < 2u; n++) {

@@ -4,7 +4,8 @@ import type { Tensor } from "../tensor.ts";
 import { halfHeads } from "./half_heads.ts";
 import { expectWorkgroupMemory } from "./operands.ts";
 import { tileGroups } from "./text.ts";
-import { HALF_KEYS, HALF_ROWS, LONGEST_HEAD, tiledHalfBytes, tiledHalfForward, type TiledHalfOptions } from "./tiled_half_wgsl.ts";
+import { HALF_KEYS, HALF_ROWS, LONGEST_HEAD, tiledHalfBytes } from "./tiled_half_layout.ts";
+import { tiledHalfForward, type TiledHalfOptions } from "./tiled_half_wgsl.ts";
 
 /** Checked operands as `attention` has them. */
 export interface TiledHalfArgs extends TiledHalfOptions {

@@ -12,6 +12,7 @@ import { requestGpu } from "../../kernels/gpu.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
+import flatCode from "../../kernels/element/flat.wgsl" with { type: "text" };
 import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };
 import halfRowsCode from "../../kernels/linear/half_rows.wgsl" with { type: "text" };
 
@@ -24,7 +25,7 @@ Deno.test({
   async fn() {
     await using gpu = await requestGpu({ gpu: await openDawn({ backend: "null" }) });
     assert(gpu.has("chromium-experimental-subgroup-matrix" as GPUFeatureName));
-    const texts = [["f16 rows", halfRowsCode], ["f16 keys", keysInHalfCode]];
+    const texts = [["f16 rows", halfRowsCode], ["f16 keys", `${keysInHalfCode}\n${flatCode}`]];
     for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       for (const form of ["rows", "columns"] as const) {
         for (const shape of SHAPES) {

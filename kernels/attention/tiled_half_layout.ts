@@ -1,0 +1,75 @@
+/** Sizes of attention in f16 tiles, and how these lie in workgroup memory: see `tiled_half_wgsl.ts`. */
+import { paddedHead } from "./half_heads.ts";
+import { range } from "./text.ts";
+
+/** Rows of a workgroup. */
+export const HALF_ROWS = 128;
+/** Keys of a tile. */
+export const HALF_KEYS = 64;
+/** Numbers of a head, and keys, that are in workgroup memory at a time. */
+export const DEPTH = 16;
+/** The longest head for which a thread has registers. */
+export const LONGEST_HEAD = 96;
+const PARTS = "xyzw";
+
+/** How a thread's columns are cut: whole vectors, and whether a pair is left. */
+export function cutColumns(headDim: number): { vectors: number; quads: number; pair: boolean } {
+  const vectors = paddedHead(headDim) / 4;
+  return { vectors, quads: Math.floor(vectors / 8), pair: vectors % 8 > 0 };
+}
+
+/**
+ * Vectors of a line of workgroup memory. The number of a line is a constant, or the same in all threads: what keeps a place inside its array is then
+ * computed once, not for every place.
+ */
+export const LINE = 16;
+/** Lines of a number of the queries, at the beginning of `stage`. */
+export const QUERY_LINES = HALF_ROWS / 4 / LINE;
+/** The first line of the keys, behind the queries. */
+export const KEYS_AT = DEPTH * QUERY_LINES;
+
+/** Bytes of workgroup memory. */
+export function tiledHalfBytes(headDim: number, options: { copies: boolean }): number {
+  return 8 * LINE * (stageLines(headDim, options) + HALF_KEYS * QUERY_LINES) + 32;
+}
+
+/** Lines of `stage`. */
+export function stageLines(headDim: number, { copies }: { copies: boolean }): number {
+  const { lines } = copies ? TWICE : ONCE;
+  return Math.max(KEYS_AT + DEPTH * lines(HALF_KEYS / 4), DEPTH * lines(cutColumns(headDim).vectors));
+}
+
+/** How numbers that meet vectors of rows, keys and values, lie in workgroup memory. */
+export interface Layout {
+  /** Lines of so many vectors. */
+  lines(vectors: number): number;
+  /** Writes `value`, vector number `vector` of what begins with line `line`; expressions. */
+  put(line: string, vector: string, value: string): string;
+  /** Reads into `name` a thread's vector number `at + tx` of what begins with line `line`. */
+  read(name: string, line: number, at: number): string;
+  /** Number n of a vector that was read, four times. */
+  times4(name: string, n: number): string;
+  /** Reads a pair of numbers, of vector number `at + tx / 2` the first or, in odd threads, the second two. */
+  readPair(name: string, line: number, at: number): string;
+}
+
+/** A copy of each number. */
+export const ONCE: Layout = {
+  lines: (vectors) => Math.ceil(vectors / LINE),
+  put: (line, vector, value) => `stage[${line} + ${vector} / ${LINE}u][${vector} % ${LINE}u] = ${value};`,
+  read: (name, line, at) => `let ${name} = stage[${line + (at >> 4)}][${at % LINE}u + tx];`,
+  times4: (name, n) => `vec4<f16>(${name}.${PARTS[n]})`,
+  readPair: (name, line, at) =>
+    `let ${name}_four = stage[${line + (at >> 4)}][${at % LINE}u + tx / 2u]; let ${name} = select(${name}_four.xy, ${name}_four.zw, odd);`,
+};
+
+/** Two. */
+export const TWICE: Layout = {
+  lines: (vectors) => Math.ceil(2 * vectors / LINE),
+  put: (line, vector, value) =>
+    `{ let line = ${line} + ${vector} / 8u; let at = 2u * (${vector} % 8u); let four = ${value}; ` +
+    `stage[line][at] = four.xxyy; stage[line][at + 1u] = four.zzww; }`,
+  read: (name, line, at) => range(2).map((n) => `let ${name}_${n} = stage[${line + (at >> 3)}][2u * tx + ${n}u];`).join(" "),
+  times4: (name, n) => `${name}_${n >> 1}.${n & 1 ? "zwzw" : "xyxy"}`,
+  readPair: (name, line, at) => `let ${name}_0 = stage[${line + (at >> 3)}][tx];`,
+};
