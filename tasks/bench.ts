@@ -17,6 +17,8 @@ import { automaticWeights, type LoadQwen2VlOptions } from "../pipeline/load.ts";
 import { gpuFlags, type Invocation, numberFlag, openGpu, runCommand, textFlag, wholeFlag } from "./command.ts";
 import { Progress } from "./progress.ts";
 
+/** Rows of products that the tuner measures: decoding one or several sequences, answers, words, patches of pictures. */
+const TUNED_ROWS = [1, 8, 12, 16, 48, 192, 384, 768, 1024, 1536, 2048, 3072, 4096];
 const BENCHES = { step: benchSteps, load: benchLoad, products: benchProducts };
 
 await runCommand({
@@ -36,7 +38,7 @@ await runCommand({
     size: { help: "make-checkpoint, tune: 2b or 7b", value: "SIZE" },
     layers: { help: "make-checkpoint: decoder layers (28)", value: "N" },
     "vision-layers": { help: "make-checkpoint: vision blocks (32)", value: "N" },
-    rows: { help: "tune: rows of the products (1,8,12,16,48,192,384,768,1024,1536,2048,3072,4096)", value: "NUMBERS" },
+    rows: { help: `tune: rows of the products (${TUNED_ROWS.join()})`, value: "NUMBERS" },
     seeds: { help: "study: seeds (1,2,3)", value: "NUMBERS" },
     test: { help: "study: test data (demo/emoset)", value: "DIR" },
     seed: { help: "make-checkpoint: seed of the weights (0)", value: "N" },
@@ -138,6 +140,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
 async function tune(invocation: Invocation, checkpoint?: string): Promise<void> {
   const size = sizeFlag(invocation);
   const weights = weightsFlag(invocation);
+  const rows = numbers(invocation, "rows", { least: 1 }) ?? TUNED_ROWS;
   const model = size && !checkpoint ? { config: publishedConfig(size), stored: "BF16" } : await modelOf(checkpoint ?? "demo/model");
   const config = parseConfig(model.config, { name: size ?? checkpoint ?? "demo/model" });
   await using gpu = await openGpu(gpuFlags(invocation));
@@ -145,7 +148,7 @@ async function tune(invocation: Invocation, checkpoint?: string): Promise<void> 
     config,
     weights: weights === "auto" ? automaticWeights(gpu, expectedTensors(config)) : weights,
     stored: model.stored,
-    rows: numbers(invocation, "rows") ?? [1, 8, 12, 16, 48, 192, 384, 768, 1024, 1536, 2048, 3072, 4096],
+    rows,
     repeats: wholeFlag(invocation, "repeats", 1) ?? 7,
   });
 }
@@ -167,10 +170,12 @@ async function study(invocation: Invocation): Promise<void> {
   });
 }
 
-function numbers(invocation: Invocation, flag: string): number[] | undefined {
+function numbers(invocation: Invocation, flag: string, { least = 0 } = {}): number[] | undefined {
   const values = textFlag(invocation, flag)?.split(",").map(Number);
-  if (values?.some((value) => !Number.isSafeInteger(value) || value < 0)) {
-    throw new MaspError(`--${flag} is "${textFlag(invocation, flag)}"; expected whole numbers with commas between them`);
+  if (values?.some((value) => !Number.isSafeInteger(value) || value < least)) {
+    throw new MaspError(
+      `--${flag} is "${textFlag(invocation, flag)}"; expected whole numbers${least ? ` from ${least} on` : ""} with commas between them`,
+    );
   }
   return values;
 }

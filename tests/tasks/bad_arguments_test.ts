@@ -15,6 +15,7 @@ Deno.test("arguments of tasks without settings", async () => {
     ["bench", ["make-checkpoint", "--size", "3b", out], /^--size is "3b"; expected 2b or 7b/],
     ["bench", ["make-checkpoint", "--size", "2b", "--shard-gib", "0", out], /^--shard-gib is 0/],
     ["bench", ["tune", "--size", "3b"], /^--size is "3b"/],
+    ["bench", ["tune", "--rows", "0"], /^--rows is "0"; expected whole numbers from 1 on/],
     ["bench", ["step", "--steps", "0"], /^--steps is 0/],
     ["bench", ["7b", place.file("none")], /^Cannot load ".*none": there is no such folder[^\n]*$/],
     ["bench", ["7b", "demo/model", "--values", place.file("none")], /^Cannot [^\n]*none": [^\n]*$/],
