@@ -1,6 +1,10 @@
 /**
  * What kernels do with subgroup matrices, as WGSL: Tint's experimental builtins, which tests replace by loops on adapters that have none.
  * Factors are f16 and lie in workgroup memory as vectors of four, sums are f32.
+ *
+ * Vulkan wants matrices in memory at multiples of 16 bytes (VUID-RuntimeSpirv-OpCooperativeMatrixLoadKHR-08986), and drivers put a kernel's workgroup
+ * variables one behind the other, aligned as their elements are: f16 vectors at multiples of 8. So every workgroup variable of a kernel with
+ * matrices takes a multiple of 16 bytes, and every place and stride of matrices is one, too.
  */
 import type { SubgroupMatrixShape } from "./subgroup_matrix.ts";
 

@@ -32,7 +32,7 @@ export interface Sides {
   readonly ownNorm: string;
   readonly otherNorm: string;
   readonly counts: string;
-  readonly dyNorm: "own_norm" | "other_norm";
+  readonly dyNorm: "OWN_NORM" | "OTHER_NORM";
   /** Bindings from 8 on. */
   readonly bindings: string;
   /** Workgroup memory beside the tiles. */
@@ -90,7 +90,7 @@ export function querySides(options: SidesOptions): Sides {
     ownNorm: dyNorm("row"),
     otherNorm: vNorm("i"),
     counts: "true",
-    dyNorm: "own_norm",
+    dyNorm: "OWN_NORM",
     bindings: "@group(0) @binding(8) var<storage, read_write> dq: array<vec4<f32>>; // (rows, heads · headDim)",
     memory: `var<workgroup> rows_seen: array<vec4<u32>, ${rows}>; // as of_rows, with a count of keys`,
     readRow: "let of_row = of_rows[y_place(row, head)]; rows_seen[i] = vec4<u32>(of_row.x, seen, of_row.zw);",
@@ -119,7 +119,7 @@ export function keySides(options: SidesOptions): Sides {
     ownNorm: vNorm("row"),
     otherNorm: dyNorm("i"),
     counts: "ranges[i].y > ranges[i].x",
-    dyNorm: "other_norm",
+    dyNorm: "OTHER_NORM",
     bindings: `@group(0) @binding(8) var<storage, read> key_ranges: array<vec2<u32>>; // (keys): rows that may see a key
 @group(0) @binding(9) var<storage, read_write> dkv: array<vec4<f32>>; // of every query head`,
     memory: "",

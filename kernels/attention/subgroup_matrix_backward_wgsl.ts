@@ -143,11 +143,12 @@ var<workgroup> tile: array<vec4<f16>, ${backwardTile({ headDim, subgroups })}>; 
 var<workgroup> scores: array<vec4<f32>, ${SIDES * rows * SCORES_STRIDE}>; // of sides: [row][column / 4]
 var<workgroup> weights: array<vec4<f16>, ${(sides.apart ? SIDES : 1) * rows * WEIGHTS_STRIDE}>; // the same
 ${sides.memory}
-var<workgroup> from_end: atomic<u32>;
-var<workgroup> to_end: atomic<u32>;
-var<workgroup> span: vec2<u32>;
-var<workgroup> own_norm: atomic<u32>; // the largest, as bits: those of positive numbers are in order
-var<workgroup> other_norm: atomic<u32>;
+var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next four lines say
+const FROM_END = 0u; // of where columns begin, counted down
+const TO_END = 1u; // of where they end
+const OWN_NORM = 2u; // as bits: those of positive numbers are in order
+const OTHER_NORM = 3u;
+var<workgroup> span: vec4<u32>;
 ${primitives.declarations({ shape, lanes, products: [...scoresOf, mix], arrays: [scores] })}
 
 ${matrixMain(threads, primitives)}
@@ -163,24 +164,24 @@ ${matrixMain(threads, primitives)}
     let seen = select(0u, end - range.x, end > range.x && first_row + i < total);
     ${sides.readRow}
     if (seen > 0u) {
-      atomicMax(&from_end, 0xffffffffu - range.x);
-      atomicMax(&to_end, end);
-      atomicMax(&own_norm, bitcast<u32>(${sides.ownNorm}));
+      atomicMax(&most[FROM_END], 0xffffffffu - range.x);
+      atomicMax(&most[TO_END], end);
+      atomicMax(&most[OWN_NORM], bitcast<u32>(${sides.ownNorm}));
     }
   }
   workgroupBarrier();
-  if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }
+  if (thread == 0u) { span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), 0u, 0u); }
   let columns = workgroupUniformLoad(&span);
   var largest = 0.0;
   for (var i = columns.x + thread; i < columns.y; i += ${threads}u) {
     if (${sides.counts}) { largest = max(largest, ${sides.otherNorm}); }
   }
-  atomicMax(&other_norm, bitcast<u32>(largest));
+  atomicMax(&most[OTHER_NORM], bitcast<u32>(largest));
   workgroupBarrier();
-  let dy_factor = ${LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&${sides.dyNorm})), ${SMALLEST});
-  let ds_factor = ${LARGEST_DS / 2 / LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&${
-    sides.dyNorm === "own_norm" ? "other_norm" : "own_norm"
-  })), ${SMALLEST});
+  let dy_factor = ${LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&most[${sides.dyNorm}])), ${SMALLEST});
+  let ds_factor = ${LARGEST_DS / 2 / LARGEST_DY}.0 / max(bitcast<f32>(atomicLoad(&most[${
+    sides.dyNorm === "OWN_NORM" ? "OTHER_NORM" : "OWN_NORM"
+  }])), ${SMALLEST});
 ${
     of(2, (half) =>
       `${stage(half)}

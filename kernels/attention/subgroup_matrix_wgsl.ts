@@ -114,11 +114,11 @@ var<workgroup> seens: array<u32, ${rows}>;
 var<workgroup> largest: array<f32, ${rows}>; // what a row's weights are relative to
 var<workgroup> sums: array<f32, ${rows}>; // of a row's weights
 var<workgroup> fades: array<f32, ${rows}>;
-var<workgroup> from_end: atomic<u32>;
-var<workgroup> to_end: atomic<u32>;
-var<workgroup> span: vec2<u32>;
-var<workgroup> higher: atomic<u32>; // whether a score lies too far beyond the largest one
-var<workgroup> raised: u32;
+var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next three lines say
+const FROM_END = 0u; // of where keys begin, counted down
+const TO_END = 1u; // of where they end
+const HIGHER = 2u; // whether a score lies too far beyond the largest one
+var<workgroup> span: vec4<u32>; // first key, one after the last, HIGHER
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
 
@@ -134,8 +134,8 @@ ${matrixMain(threads, primitives)}
     seens[i] = seen;
     largest[i] = LOWEST;
     if (seen > 0u) {
-      atomicMax(&from_end, 0xffffffffu - own.x);
-      atomicMax(&to_end, end);
+      atomicMax(&most[FROM_END], 0xffffffffu - own.x);
+      atomicMax(&most[TO_END], end);
     }
   }
 ${
@@ -147,7 +147,7 @@ ${
       tile[of_row * ${stride}u + quad] = ${inHalf("value")};`)
   }
   workgroupBarrier();
-  if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }
+  if (thread == 0u) { span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), 0u, 0u); }
   let keys = workgroupUniformLoad(&span);
 ${
     of(down, (d) =>
@@ -167,7 +167,7 @@ ${registers("v")}
     workgroupBarrier();
 ${put("k")}
 ${readValues}
-    if (thread == 0u) { atomicStore(&higher, 0u); }
+    if (thread == 0u) { atomicStore(&most[HIGHER], 0u); }
     workgroupBarrier();
 ${
     of(KEYS / shape.columns, (j) =>
@@ -200,12 +200,12 @@ ${
       }
     ${overLanes(`top${n}`, (a, b) => `max(${a}, ${b})`)} }
     let before${n} = largest[${ofRow(n)}];
-    if (top${n} > before${n} + RISE) { atomicOr(&higher, 1u); }`
+    if (top${n} > before${n} + RISE) { atomicOr(&most[HIGHER], 1u); }`
     )
   }
     workgroupBarrier();
-    if (thread == 0u) { raised = atomicLoad(&higher); }
-    let raise = workgroupUniformLoad(&raised) != 0u;
+    if (thread == 0u) { span.z = atomicLoad(&most[HIGHER]); }
+    let raise = workgroupUniformLoad(&span).z != 0u;
 ${
     ofLane((n) =>
       `    { ${rowOf(n)}

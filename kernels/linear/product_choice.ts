@@ -70,6 +70,9 @@ const TILES: readonly ProductTile[] = [
   { rows: 128, columns: 128, half: true, pairs: "copies" },
 ];
 
+/** Workgroups up to which cutting the summed dimension is tried: so many keep any GPU busy. */
+const MOST_CUT = 2048;
+
 /** The kernel for a product. */
 export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel {
   const { rows, columns, depth } = shape;
@@ -115,13 +118,16 @@ export function productCandidates(gpu: Gpu, form: Form, shape: ProductShape): Pr
   const vectors = takesVector(gpu, form, shape.rows) ? vectorKernels(gpu, shape) : [];
   if (chosen.variant === "plain") return [chosen];
   if (chosen.variant === "vector" && shape.rows <= MORE_VECTOR_ROWS[form]) return [chosen, ...vectors];
-  const cuts = [1, 2, 4, 8].filter((splits) => splits === 1 || shape.depth / splits >= 256);
+  const cuts = ({ rows, columns }: { rows: number; columns: number }) => {
+    const workgroups = Math.ceil(shape.rows / rows) * Math.ceil(shape.columns / columns);
+    return [1, 2, 4, 8].filter((splits) => splits === 1 || (shape.depth / splits >= 256 && splits * workgroups <= MOST_CUT));
+  };
   const tiles = TILES.filter(({ half }) => !half || takesHalf(gpu, shape)).flatMap((tile) =>
-    cuts.map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
+    cuts(tile).map((splits): ProductKernel => ({ variant: "tiled", tile, splits }))
   );
   const others: ProductKernel[] = [
     ...(takesSubgroupMatrices(gpu, shape) ? matrixTiles(gpu, form) : []).flatMap((matrixTile) =>
-      cuts.map((splits): ProductKernel => ({ variant: "subgroup_matrix", matrixTile, splits }))
+      cuts(matrixTile).map((splits): ProductKernel => ({ variant: "subgroup_matrix", matrixTile, splits }))
     ),
     ...(gpu.subgroupSize === 8 ? [{ variant: "subgroup" as const }] : []),
     ...(takesVector(gpu, form, shape.rows) ? [{ variant: "vector" as const }, ...vectors] : []),

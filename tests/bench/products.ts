@@ -5,7 +5,7 @@ import { createMatrix, destroyMatrix, type Matrix, type WeightType, writeMatrix 
 import { isQuantized } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { quantizeRows } from "../../kernels/quantize/quantize.ts";
-import { type BenchOptions, median } from "./support.ts";
+import { type BenchOptions, manyRandom, median } from "./support.ts";
 
 const DEMO: [number, number, number][] = [[40, 1024, 192], [184, 1024, 192], [184, 192, 512], [1, 1024, 192]];
 const LARGE: [number, number, number][] = [[1024, 18944, 3584], [1024, 3584, 18944], [448, 3584, 3584], [64, 18944, 3584], [
@@ -47,14 +47,15 @@ export async function benchProducts(gpu: Gpu, options: BenchOptions): Promise<vo
 
 /** A matrix (N, K) of random weights. */
 export function randomMatrix(gpu: Gpu, shape: [number, number], dtype: WeightType): Matrix {
-  const values = Float32Array.from({ length: shape[0] * shape[1] }, () => Math.random() - 0.5);
+  const values = manyRandom(shape[0] * shape[1]);
   const matrix = createMatrix(gpu, shape, { dtype });
   if (isQuantized(dtype)) {
     using plan = new Plan(gpu, "weights");
     quantizeRows(plan, { source: plan.persistent(shape, { data: values }), target: matrix, firstRow: 0 });
     plan.run();
   } else {
-    const halves = () => Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+    const bits = new Uint16Array(values.buffer);
+    const halves = () => new Uint16Array(values.length).map((_, i) => bits[2 * i + 1]);
     writeMatrix(gpu, matrix, { data: new Uint8Array(dtype === "f32" ? values.buffer : halves().buffer) });
   }
   return matrix;
@@ -73,7 +74,7 @@ async function rate(
 ): Promise<number> {
   const { rows, outputs, inputs, width, steps, record } = options;
   using plan = new Plan(gpu, "products");
-  const x = plan.persistent([rows, width], { data: Float32Array.from({ length: rows * width }, () => Math.random() - 0.5) });
+  const x = plan.persistent([rows, width], { data: manyRandom(rows * width) });
   for (let i = 0; i < steps; i++) record(plan, x);
   plan.run();
   await gpu.sync();

@@ -20,3 +20,11 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted.length ? (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.floor(sorted.length / 2)]) / 2 : NaN;
 }
+
+/** So many random numbers between ±0.5, drawn fast: the same million of them again and again, shifted by three from round to round. */
+export function manyRandom(count: number): Float32Array<ArrayBuffer> {
+  const drawn = Float32Array.from({ length: Math.min(count, 2 ** 20 + 3) }, () => Math.random() - 0.5);
+  const values = new Float32Array(count);
+  for (let at = 0; at < count; at += drawn.length) values.set(drawn.subarray(0, count - at), at);
+  return values;
+}

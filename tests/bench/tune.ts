@@ -8,12 +8,13 @@ import { matrixTileName } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { tileName } from "../../kernels/linear/tile_product_wgsl.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
+import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { saveTuning } from "../../pipeline/tuning.ts";
-import { randomFloats } from "../kernels/support.ts";
 import { randomMatrix } from "./products.ts";
 import { printRace, race, timeOfPlan } from "./race.ts";
+import { manyRandom } from "./support.ts";
 import { tuneAttention, tunedAttention } from "./tune_attention.ts";
 
 /** Options of {@linkcode benchTune}. */
@@ -84,10 +85,8 @@ async function tuneProducts(gpu: Gpu, options: BenchTuneOptions): Promise<Map<st
         const [columns, depth] = form === "rows" ? shape : [shape[1], shape[0]];
         const sizes = { rows: count, columns, depth, dtype };
         const candidates = productCandidates(gpu, form, sizes);
-        const found = await race(candidates, {
-          repeats,
-          measure: (kernel, times) => measure(gpu, { form, matrix, rows: count, kernel, repeats: times }),
-        });
+        using product = new TunedProduct(gpu, { form, matrix, rows: count });
+        const found = await race(candidates, { repeats, measure: (kernel, times) => product.milliseconds(kernel, times) });
         const key = productKey(form, sizes);
         if (candidates.length > 1) best.set(key, found.fastest.kernel);
         printRace(key, found, { name: nameOf, flops: 2 * count * columns * depth });
@@ -104,16 +103,29 @@ function nameOf({ variant, tile, matrixTile, threads, splits = 1 }: ProductKerne
   return `${variant.replace("_", " ")}${own}${splits > 1 ? ` / ${splits}` : ""}`;
 }
 
-/** Milliseconds of one product by time stamps; the median. */
-async function measure(
-  gpu: Gpu,
-  args: { form: Form; matrix: Matrix; rows: number; kernel: ProductKernel; repeats: number },
-): Promise<number> {
-  const { form, matrix, rows, kernel, repeats } = args;
-  using plan = new Plan(gpu, "tune");
-  const width = form === "rows" ? matrix.columns : matrix.rows;
-  const x = plan.persistent([rows, width], { data: randomFloats(rows * width, 1) });
-  if (form === "rows") linear(plan, { x, weight: matrix, kernel, out: plan.persistent([rows, matrix.rows]) });
-  else linearInputGradient(plan, { dy: x, weight: matrix, kernel, out: plan.persistent([rows, matrix.columns]) });
-  return await timeOfPlan(plan, repeats);
+/** A product whose kernels are measured, all on the same numbers. */
+class TunedProduct implements Disposable {
+  readonly #x: Tensor;
+  readonly #out: Tensor;
+
+  constructor(readonly gpu: Gpu, readonly args: { form: Form; matrix: Matrix; rows: number }) {
+    const { form, matrix, rows } = args;
+    const [width, columns] = form === "rows" ? [matrix.columns, matrix.rows] : [matrix.rows, matrix.columns];
+    this.#x = gpu.tensor([rows, width], { label: "x", data: manyRandom(rows * width) });
+    this.#out = gpu.tensor([rows, columns], { label: "y" });
+  }
+
+  /** Milliseconds by time stamps; the median. */
+  async milliseconds(kernel: ProductKernel, repeats: number): Promise<number> {
+    const { form, matrix } = this.args;
+    using plan = new Plan(this.gpu, "tune");
+    const [given, out] = [this.#x, this.#out];
+    if (form === "rows") linear(plan, { x: given, weight: matrix, kernel, out });
+    else linearInputGradient(plan, { dy: given, weight: matrix, kernel, out });
+    return await timeOfPlan(plan, repeats);
+  }
+
+  [Symbol.dispose](): void {
+    this.gpu.destroy(this.#x, this.#out);
+  }
 }

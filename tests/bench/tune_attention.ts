@@ -16,8 +16,8 @@ import { Plan } from "../../kernels/plan.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { causalRanges, fullRanges } from "../kernels/key_ranges.ts";
-import { randomFloats } from "../kernels/support.ts";
 import { printRace, race, timeOfPlan } from "./race.ts";
+import { manyRandom } from "./support.ts";
 
 /** Rows of a sequence, or patches of a picture, that are measured. */
 const ROWS = 1024;
@@ -87,12 +87,12 @@ async function measureAttention(
 ): Promise<number> {
   const { shape: { heads, kvHeads, headDim, causal, lse, precision, backward }, kernel, rows, repeats } = args;
   using plan = new Plan(gpu, "tune");
-  const tensor = (width: number, seed: number) => plan.persistent([rows, width], { data: randomFloats(rows * width, seed) });
+  const tensor = (width: number) => plan.persistent([rows, width], { data: manyRandom(rows * width) });
   const ranges = causal ? causalRanges({ segments: [rows] }) : fullRanges({ segments: [rows] });
   const given = {
-    q: tensor(heads * headDim, 1),
-    k: tensor(kvHeads * headDim, 2),
-    v: tensor(kvHeads * headDim, 3),
+    q: tensor(heads * headDim),
+    k: tensor(kvHeads * headDim),
+    v: tensor(kvHeads * headDim),
     ranges: plan.persistent([rows, 2], { dtype: "u32", data: ranges }),
     ...{ heads, kvHeads, headDim, scale: headDim ** -0.5, causal, precision, ...kernel },
   };
@@ -102,9 +102,9 @@ async function measureAttention(
   }
   attentionBackward(plan, {
     ...given,
-    out: tensor(heads * headDim, 4),
+    out: tensor(heads * headDim),
     lse: plan.persistent([rows, heads], { data: new Float32Array(rows * heads).fill(Math.log(rows)) }),
-    dout: tensor(heads * headDim, 5),
+    dout: tensor(heads * headDim),
     keyRanges: plan.persistent([rows, 2], { dtype: "u32", data: invertRanges(ranges, rows) }),
   });
   return await timeOfPlan(plan, repeats);

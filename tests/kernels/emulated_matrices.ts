@@ -3,6 +3,7 @@
  * a "subgroup" are eight invocations in a row, each of which keeps its share of the sums. A factor is the place at which it lies; a held one is
  * copied.
  */
+import { assertEquals } from "@std/assert";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { type MatrixPrimitives, type MatrixProduct, SUBGROUP_MATRICES, type TilePart } from "../../kernels/matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../../kernels/subgroup_matrix.ts";
@@ -25,8 +26,10 @@ function productFunctions({ rows, columns, depth }: SubgroupMatrixShape, { name,
   const from = held ? { ...left, tile: `held_${name}` } : left;
   const quads = rows * depth / 4;
   const place = (i: string) => `left + ${i} / ${depth / 4}u * ${left.stride}u + ${i} % ${depth / 4}u`;
+  assertEquals([left.stride % 2, right.stride % 2], [0, 0]);
   return `
 fn multiply_${name}(sums: ptr<function, array<f32, ${share}>>, left: u32, right: u32, lane: u32) {
+  if ((left | right) % 2u != 0u) { return; } // real matrices lie at multiples of 16 bytes
   for (var i = 0u; i < ${count(share)}; i++) {
     let row = (lane * ${share}u + i) / ${columns}u;
     let column = (lane * ${share}u + i) % ${columns}u;
@@ -83,4 +86,23 @@ export function matricesOf(gpu: Gpu, shape: SubgroupMatrixShape): { lanes: numbe
   const own = gpu.subgroupSize > 0 &&
     gpu.subgroupMatrices.some(({ rows, columns, depth }) => rows === shape.rows && columns === shape.columns && depth === shape.depth);
   return own ? { lanes: gpu.subgroupSize, primitives: SUBGROUP_MATRICES } : { lanes: LANES, primitives: EMULATED_MATRICES };
+}
+
+/** Bytes of the workgroup variables of a text with matrices, each of which takes a multiple of 16. */
+export function alignedBytes(code: string): number {
+  const sizes: Record<string, number> = {
+    "u32": 4,
+    "f32": 4,
+    "atomic<u32>": 4,
+    "vec2<u32>": 8,
+    "vec4<u32>": 16,
+    "vec4<f32>": 16,
+    "vec4<f16>": 8,
+  };
+  const declared = [...code.matchAll(/var<workgroup> (\w+): (?:array<(.+), (\d+)>|(.+));/g)].map(([, name, of, count, single]) => {
+    const bytes = of ? sizes[of] * Number(count) : sizes[single];
+    assertEquals(bytes % 16, 0, `${name}: ${bytes} bytes`);
+    return bytes;
+  });
+  return declared.reduce((sum, bytes) => sum + bytes, 0);
 }
