@@ -132,11 +132,27 @@ Deno.test("the tuner measures all once and the fastest again, and keeps the firs
     calls.push([kernel, repeats]);
     return Promise.resolve(speeds[kernel].shift()!);
   };
-  const { first, fastest } = await race(Object.keys(speeds), { repeats: 7, measure });
+  const right = () => Promise.resolve(2e-3);
+  const { first, fastest, wrong } = await race(Object.keys(speeds), { repeats: 7, measure, error: right });
   assertEquals(calls, [["usual", 1], ["slow", 1], ["fast", 1], ["close", 1], ["usual", 7], ["fast", 7], ["close", 7]]);
   assertEquals([first, fastest], [{ kernel: "usual", milliseconds: 4 }, { kernel: "close", milliseconds: 2 }]);
-  const alone = await race(["only"], { repeats: 2, measure: (_, repeats) => Promise.resolve(repeats) });
+  assertEquals(wrong, []);
+  const alone = await race(["only"], { repeats: 2, measure: (_, repeats) => Promise.resolve(repeats), error: right });
   assertEquals([alone.first.milliseconds, alone.fastest.milliseconds], [2, 2]);
+});
+
+Deno.test("race: a kernel that computes something else on this adapter is not taken, however fast it is", async () => {
+  const errors: Record<string, number> = { usual: NaN, quick: 0.5, right: 1e-3, slow: 0 };
+  const times: Record<string, number> = { usual: 1, quick: 2, right: 4, slow: 9 };
+  const options = {
+    repeats: 3,
+    measure: (kernel: string) => Promise.resolve(times[kernel]),
+    error: (kernel: string) => Promise.resolve(errors[kernel]),
+  };
+  const { first, fastest, wrong } = await race(Object.keys(times), options);
+  assertEquals([first, fastest], [{ kernel: "usual" }, { kernel: "right", milliseconds: 4 }]);
+  assertEquals(wrong, [{ kernel: "usual", error: NaN }, { kernel: "quick", error: 0.5 }]);
+  await assertRejects(() => race(["usual", "quick"], options), MaspError, "No kernel computes this right on this adapter");
 });
 
 Deno.test({

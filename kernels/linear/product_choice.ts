@@ -70,8 +70,8 @@ const TILES: readonly ProductTile[] = [
   { rows: 128, columns: 128, half: true, pairs: "copies" },
 ];
 
-/** Workgroups up to which cutting the summed dimension is tried: so many keep any GPU busy. */
-const MOST_CUT = 2048;
+/** Workgroups up to which cutting the summed dimension is tried: more keep any GPU busy uncut. */
+const MOST_CUT = 1024;
 
 /** The kernel for a product. */
 export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel {

@@ -1,8 +1,9 @@
 /** Measures every kernel that a product of a model might use on this adapter, and keeps the fastest. */
 import type { Gpu } from "../../kernels/gpu.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
-import { destroyMatrix, type Matrix } from "../../kernels/linear/matrix.ts";
-import { productCandidates, type ProductKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
+import { measureLargest } from "../../kernels/linear/largest_weight.ts";
+import { createMatrix, destroyMatrix, type Matrix, weightTensors } from "../../kernels/linear/matrix.ts";
+import { EXACT_TILE, productCandidates, type ProductKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
 import type { Form } from "../../kernels/linear/product_wgsl.ts";
 import { matrixTileName } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { tileName } from "../../kernels/linear/tile_product_wgsl.ts";
@@ -10,6 +11,7 @@ import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
+import { relativeError } from "../../pipeline/golden/comparison.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { saveTuning } from "../../pipeline/tuning.ts";
 import { randomMatrix } from "./products.ts";
@@ -79,22 +81,40 @@ async function tuneProducts(gpu: Gpu, options: BenchTuneOptions): Promise<Map<st
   const { rows, repeats } = options;
   const best = new Map<string, ProductKernel>();
   for (const { shape, dtype, forms } of tunedMatrices(options)) {
-    const matrix = randomMatrix(gpu, shape, dtype);
+    const matrices = await equalMatrices(gpu, shape, dtype);
     for (const form of forms) {
       for (const count of new Set(rows.map(rowStep))) {
         const [columns, depth] = form === "rows" ? shape : [shape[1], shape[0]];
         const sizes = { rows: count, columns, depth, dtype };
         const candidates = productCandidates(gpu, form, sizes);
-        using product = new TunedProduct(gpu, { form, matrix, rows: count });
-        const found = await race(candidates, { repeats, measure: (kernel, times) => product.milliseconds(kernel, times) });
+        if (candidates.length < 2) continue;
+        using product = new TunedProduct(gpu, { form, matrices, rows: count });
+        const found = await race(candidates, {
+          repeats,
+          measure: (kernel, times) => product.milliseconds(kernel, times),
+          error: () => product.error(),
+        });
         const key = productKey(form, sizes);
-        if (candidates.length > 1) best.set(key, found.fastest.kernel);
+        best.set(key, found.fastest.kernel);
         printRace(key, found, { name: nameOf, flops: 2 * count * columns * depth });
       }
     }
-    destroyMatrix(gpu, matrix);
+    matrices.forEach((matrix) => destroyMatrix(gpu, matrix));
   }
   return best;
+}
+
+/** The same matrix several times, so that none of them comes from a cache: a model's layers have weights of their own. */
+async function equalMatrices(gpu: Gpu, shape: [number, number], dtype: WeightType): Promise<Matrix[]> {
+  const first = randomMatrix(gpu, shape, dtype);
+  const tensors = ({ blocks }: Matrix) => blocks.flatMap((block) => Object.values(weightTensors(block)));
+  const bytes = tensors(first).reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const count = gpu.software ? 1 : Math.min(MOST_MATRICES, Math.ceil(CACHED_BYTES / bytes));
+  const matrices = [first, ...Array.from({ length: count - 1 }, () => createMatrix(gpu, shape, { dtype }))];
+  const from = tensors(first);
+  gpu.run(...matrices.slice(1).flatMap((matrix) => tensors(matrix).map((to, i) => ({ from: from[i], to }))));
+  await measureLargest(gpu, matrices);
+  return matrices;
 }
 
 /** A kernel in a few words. */
@@ -103,29 +123,71 @@ function nameOf({ variant, tile, matrixTile, threads, splits = 1 }: ProductKerne
   return `${variant.replace("_", " ")}${own}${splits > 1 ? ` / ${splits}` : ""}`;
 }
 
+/** More than the caches of GPUs hold, of matrices that are not small. */
+const CACHED_BYTES = 256 * 2 ** 20;
+const MOST_MATRICES = 8;
+/** Operations of a measurement at least, where they are not too many products: a few milliseconds, in which a GPU does not slow down to save power. */
+const MEASURED_FLOPS = 2e11;
+const MOST_PRODUCTS = 32;
+/** Rows at either end whose results are looked at. */
+const COMPARED = 32;
+
 /** A product whose kernels are measured, all on the same numbers. */
 class TunedProduct implements Disposable {
-  readonly #x: Tensor;
+  readonly #inputs: Tensor[];
   readonly #out: Tensor;
+  readonly #count: number;
+  #expected?: Float32Array[];
 
-  constructor(readonly gpu: Gpu, readonly args: { form: Form; matrix: Matrix; rows: number }) {
-    const { form, matrix, rows } = args;
-    const [width, columns] = form === "rows" ? [matrix.columns, matrix.rows] : [matrix.rows, matrix.columns];
-    this.#x = gpu.tensor([rows, width], { label: "x", data: manyRandom(rows * width) });
+  constructor(readonly gpu: Gpu, readonly args: { form: Form; matrices: readonly Matrix[]; rows: number }) {
+    const { form, matrices: [{ rows: outputs, columns: inputs }], rows } = args;
+    const [width, columns] = form === "rows" ? [inputs, outputs] : [outputs, inputs];
+    const data = manyRandom(rows * width);
+    this.#inputs = [0, 1].map(() => gpu.tensor([rows, width], { label: "x", data })); // two, so that none finds the other's f16 rows
     this.#out = gpu.tensor([rows, columns], { label: "y" });
+    this.#count = gpu.software ? 1 : Math.min(MOST_PRODUCTS, Math.ceil(MEASURED_FLOPS / (2 * rows * outputs * inputs)));
   }
 
-  /** Milliseconds by time stamps; the median. */
+  /** Milliseconds of a product by time stamps; the median of several runs over some products each. */
   async milliseconds(kernel: ProductKernel, repeats: number): Promise<number> {
-    const { form, matrix } = this.args;
+    this.#compared().forEach((rows) => this.gpu.write(rows, new Float32Array(rows.size).fill(NaN)));
     using plan = new Plan(this.gpu, "tune");
-    const [given, out] = [this.#x, this.#out];
-    if (form === "rows") linear(plan, { x: given, weight: matrix, kernel, out });
-    else linearInputGradient(plan, { dy: given, weight: matrix, kernel, out });
-    return await timeOfPlan(plan, repeats);
+    for (let i = 0; i < this.#count; i++) this.#record(plan, kernel, i);
+    return await timeOfPlan(plan, repeats) / this.#count;
+  }
+
+  /** How far off the result of the last measurement is from what the simplest tiles in f32 give. */
+  async error(): Promise<number> {
+    const found = await this.#read();
+    if (!this.#expected) {
+      using plan = new Plan(this.gpu, "tune");
+      this.#record(plan, { variant: "tiled", tile: EXACT_TILE }, 0);
+      plan.run();
+      this.#expected = await this.#read();
+    }
+    return Math.max(...found.map((values, i) => relativeError(values, this.#expected![i])));
+  }
+
+  #record(plan: Plan, kernel: ProductKernel, i: number): void {
+    const { form, matrices } = this.args;
+    const [weight, given, out] = [matrices[i % matrices.length], this.#inputs[i % 2], this.#out];
+    if (form === "rows") linear(plan, { x: given, weight, kernel, out });
+    else linearInputGradient(plan, { dy: given, weight, kernel, out });
+  }
+
+  /** Rows at the beginning and, where a view may begin there, at the end. */
+  #compared(): Tensor[] {
+    const [rows, columns] = this.#out.shape;
+    const some = [Math.min(rows, COMPARED), columns];
+    const last = (rows - some[0]) * columns * 4;
+    return [0, last].filter((at) => at % 256 === 0).map((at) => this.#out.view(some, at));
+  }
+
+  async #read(): Promise<Float32Array[]> {
+    return (await this.gpu.read(...this.#compared())).map((bytes) => new Float32Array(bytes.buffer));
   }
 
   [Symbol.dispose](): void {
-    this.gpu.destroy(this.#x, this.#out);
+    this.gpu.destroy(...this.#inputs, this.#out);
   }
 }
