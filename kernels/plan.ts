@@ -113,6 +113,11 @@ export class Plan implements Disposable {
     return this.#steps.length;
   }
 
+  /** Number of recorded dispatches: {@linkcode profile} has a time for each. */
+  get dispatches(): number {
+    return this.#steps.filter(({ kind }) => kind === "dispatch").length;
+  }
+
   /** Makes memory, parameters and bind groups; at the first call, and again when the shared scratch memory was laid out anew. */
   prepare(): void {
     if (this.#disposed) throw new Error(`${this.label}: the plan was disposed of`);

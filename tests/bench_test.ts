@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { forwardKey } from "../kernels/attention/attention_choice.ts";
-import { requestGpu } from "../kernels/gpu.ts";
+import { type Gpu, requestGpu } from "../kernels/gpu.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { asMatrix } from "../kernels/linear/matrix.ts";
 import { Plan } from "../kernels/plan.ts";
@@ -17,9 +17,10 @@ import { normalBf16 } from "./bench/checkpoint/normal_weights.ts";
 import { publishedConfig } from "./bench/checkpoint/published_config.ts";
 import { bench7b } from "./bench/large/bench_7b.ts";
 import { measurementTable } from "./bench/large/tables.ts";
-import { race } from "./bench/race.ts";
+import { isRight, race } from "./bench/race.ts";
 import { tuneAttention, tunedAttention } from "./bench/tune_attention.ts";
 import { profileByKernel, profileOf, workOf } from "./bench/profile.ts";
+import { gpuTest, randomFloats } from "./kernels/support.ts";
 import "./set_up.ts";
 
 const SMALL = {
@@ -125,34 +126,32 @@ Deno.test({
   },
 });
 
-Deno.test("the tuner measures all once and the fastest again, and keeps the first of the candidates for comparison", async () => {
-  const speeds: Record<string, number[]> = { usual: [5, 4], slow: [9], fast: [3, 3], close: [3.5, 2] };
-  const calls: [string, number][] = [];
-  const measure = (kernel: string, repeats: number) => {
-    calls.push([kernel, repeats]);
-    return Promise.resolve(speeds[kernel].shift()!);
+/** A contest of kernels that add to x so many times, what they add being right or wrong. */
+function additions(gpu: Gpu, added: Record<string, { times: number; value: number }>) {
+  const x = gpu.tensor([4096], { label: "x", data: randomFloats(4096, 1) });
+  const y = gpu.tensor([4096], { label: "y" });
+  const code = (value: number) => `
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) { y[id.x] = x[id.x] + ${value}.0; }`;
+  const record = (plan: Plan, name: string) => {
+    const { times, value } = added[name];
+    for (let i = 0; i < times; i++) plan.dispatch({ label: name, code: code(value) }, { tensors: { x, y }, workgroups: [64] });
+    return [y];
   };
-  const right = () => Promise.resolve(2e-3);
-  const { first, fastest, wrong } = await race(Object.keys(speeds), { repeats: 7, measure, error: right });
-  assertEquals(calls, [["usual", 1], ["slow", 1], ["fast", 1], ["close", 1], ["usual", 7], ["fast", 7], ["close", 7]]);
-  assertEquals([first, fastest], [{ kernel: "usual", milliseconds: 4 }, { kernel: "close", milliseconds: 2 }]);
-  assertEquals(wrong, []);
-  const alone = await race(["only"], { repeats: 2, measure: (_, repeats) => Promise.resolve(repeats), error: right });
-  assertEquals([alone.first.milliseconds, alone.fastest.milliseconds], [2, 2]);
-});
+  return { candidates: Object.keys(added).slice(1), trusted: Object.keys(added)[0], record, flops: 1e9, repeats: 3 };
+}
 
-Deno.test("race: a kernel that computes something else on this adapter is not taken, however fast it is", async () => {
-  const errors: Record<string, number> = { usual: NaN, quick: 0.5, right: 1e-3, slow: 0 };
-  const times: Record<string, number> = { usual: 1, quick: 2, right: 4, slow: 9 };
-  const options = {
-    repeats: 3,
-    measure: (kernel: string) => Promise.resolve(times[kernel]),
-    error: (kernel: string) => Promise.resolve(errors[kernel]),
-  };
-  const { first, fastest, wrong } = await race(Object.keys(times), options);
-  assertEquals([first, fastest], [{ kernel: "usual" }, { kernel: "right", milliseconds: 4 }]);
-  assertEquals(wrong, [{ kernel: "usual", error: NaN }, { kernel: "quick", error: 0.5 }]);
-  await assertRejects(() => race(["usual", "quick"], options), MaspError, "No kernel computes this right on this adapter");
+gpuTest("race: the fastest of the kernels that compute what the trusted one does", async (gpu) => {
+  const right = { times: 1, value: 3 };
+  const found = await race(gpu, additions(gpu, { right, usual: { times: 40, value: 3 }, quick: right, wrong: { times: 1, value: 4 } }));
+  assertEquals(found.all.map(({ kernel }) => kernel), ["usual", "quick", "wrong"]);
+  assertEquals(found.all.map(isRight), [true, true, false]);
+  assertEquals(found.fastest.kernel, "quick");
+  assert(found.all[0].milliseconds > found.fastest.milliseconds);
+  const none = additions(gpu, { right, first: { times: 1, value: 4 }, second: { times: 1, value: 5 } });
+  await assertRejects(() => race(gpu, none), MaspError, "No kernel computes this right on this adapter");
 });
 
 Deno.test({

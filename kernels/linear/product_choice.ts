@@ -78,7 +78,7 @@ export function productKernel(gpu: Gpu, form: Form, shape: ProductShape): Produc
   const { rows, columns, depth } = shape;
   if (depth % 4 || (form === "columns" && columns % 4)) return { variant: "plain" };
   const software = gpu.software && gpu.subgroupSize === 8;
-  const measured = gpu.productKernels.get(productKey(form, shape));
+  const measured = measuredKernel(gpu, form, shape);
   if (measured && isPossible(gpu, measured, { ...shape, form })) return measured;
   const few = gpu.software || takesSubgroupMatrices(gpu, shape) ? VECTOR_ROWS : MORE_VECTOR_ROWS;
   if (rows <= few[form] && !(software && form === "columns")) return { variant: "vector" };
@@ -143,17 +143,27 @@ function vectorKernels(gpu: Gpu, shape: ProductShape): ProductKernel[] {
   return sizes.map((threads) => ({ variant: "vector", threads }));
 }
 
-/** Name of a product among those that were measured: rows count in steps, since plans round them. */
+/** Name of a product among those that were measured. */
 export function productKey(form: Form, { rows, columns, depth, dtype }: ProductShape): string {
-  return `${form} ${dtype} ${rowStep(rows)}x${columns}x${depth}`;
+  return `${form} ${dtype} ${rows}x${columns}x${depth}`;
 }
 
 /** Rows that stand for all larger numbers of them in measurements: tiles in plenty whatever they are. */
 const MOST_ROWS = 4096;
+/** What was measured stands for up to so many times the rows, or as much fewer. */
+const NEAR = 1.5;
 
-/** The number of rows that stands for `rows` in measurements: the next power of two, or three quarters of it; at most 4096. */
-export function rowStep(rows: number): number {
-  const least = Math.min(rows, MOST_ROWS);
-  const power = 2 ** Math.ceil(Math.log2(least));
-  return least <= 0.75 * power ? 0.75 * power : power;
+/** What was measured to be the fastest for these rows, otherwise for the number of rows that is nearest. */
+function measuredKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel | undefined {
+  const exact = gpu.productKernels.get(productKey(form, shape));
+  if (exact) return exact;
+  const [before, behind] = [`${form} ${shape.dtype} `, `x${shape.columns}x${shape.depth}`];
+  const logOf = (rows: number) => Math.log(Math.min(rows, MOST_ROWS));
+  let nearest: { kernel?: ProductKernel; distance: number } = { distance: Math.log(NEAR) };
+  for (const [key, kernel] of gpu.productKernels) {
+    if (!key.startsWith(before) || !key.endsWith(behind)) continue;
+    const distance = Math.abs(logOf(Number(key.slice(before.length, -behind.length))) - logOf(shape.rows));
+    if (distance <= nearest.distance) nearest = { kernel, distance };
+  }
+  return nearest.kernel;
 }

@@ -44,6 +44,16 @@ export const TILES: readonly MatrixTile[] = [
   { ...LARGE_TILE, rows: 256, depth: 32 },
   { ...LARGE_TILE, columns: 256, depth: 32, down: 2, across: 4 },
   { ...LARGE_TILE, rows: 256, depth: 32, across: 4 },
+  { ...LARGE_TILE, rows: 256, depth: 32, down: 8, across: 2 },
+  { ...LARGE_TILE, columns: 256, depth: 32, across: 4 },
+  { ...LARGE_TILE, across: 4 },
+  { ...LARGE_TILE, down: 2 },
+  { ...SMALL_TILE, depth: 64 },
+  { ...LARGE_TILE, columns: 64, across: 1 },
+  { ...LARGE_TILE, depth: 32, across: 4, buffers: 2 },
+  { ...LARGE_TILE, hoist: true },
+  { ...LARGE_TILE, rows: 256, depth: 32, across: 4, hoist: true },
+  { ...LARGE_TILE, depth: 32, down: 2, hoist: true },
 ];
 /** Workgroups of the large tile that keep a large GPU busy, one or two to a core, and of small ones. */
 const BUSY = { large: 200, small: 132 };

@@ -27,6 +27,7 @@ export interface MatrixTile extends SubgroupMatrixShape {
   readonly across?: number;
   /** Pieces that are in workgroup memory at a time; 1 when left out. */
   readonly buffers?: 1 | 2;
+  readonly hoist?: boolean;
 }
 
 /** Options of {@linkcode subgroupMatrixWgsl}. */
@@ -70,8 +71,10 @@ interface Staged {
   together: number;
   /** Type of what is read at once. */
   type: string;
+  /** Part of the place of row `row`, vectors from `quad` on, that stays the same from piece to piece; then the whole place. */
+  base: string;
   /** What is read for row `row`, vectors from `quad` on. */
-  read: string;
+  read: (base: string) => string;
   /** Vector number `i` of what was read. */
   value: (raw: string, i: number) => string;
 }
@@ -84,20 +87,21 @@ function stagedWeights(form: Form, { dtype, tile, bounded = true, wide = false }
   // Behind the end of the summed dimension `a` is 0, and any weights will do.
   const inRow = (quad: string, count: string) => `min(${quad}, ${count} / ${4 * together}u - 1u)`;
   const quad = together === 2 ? "quad / 2u" : "quad";
-  const place = form === "rows"
-    ? `min(first_column + row, params.columns - 1u) * (${stride("params.depth")} / ${4 * together}u) + ` +
-      inRow(`k / ${4 * together}u + ${quad}`, "params.depth")
-    : `min(k + row, params.depth - 1u) * (${stride("params.columns")} / ${4 * together}u) + ` +
-      inRow(`first_column / ${4 * together}u + ${quad}`, "params.columns");
+  const base = form === "rows"
+    ? `min(first_column + row, params.columns - 1u) * (${stride("params.depth")} / ${4 * together}u)`
+    : inRow(`first_column / ${4 * together}u + ${quad}`, "params.columns");
+  const moving = form === "rows"
+    ? inRow(`k / ${4 * together}u + ${quad}`, "params.depth")
+    : `min(k + row, params.depth - 1u) * (${stride("params.columns")} / ${4 * together}u)`;
   const sizes = form === "rows" ? { rows: tile.columns, quads: tile.depth / 4 } : { rows: tile.depth, quads: tile.columns / 4 };
-  const all = { name: "w" as const, ...sizes, together };
+  const all = { name: "w" as const, ...sizes, together, base };
   // Quantised weights are read with their scales; others as they are, so that nothing waits for them before they are put to use.
-  if (scales) return { ...all, type: "vec4<f16>", read: half(read4(place)), value: (raw) => raw };
+  if (scales) return { ...all, type: "vec4<f16>", read: (base) => half(read4(`${base} + ${moving}`)), value: (raw) => raw };
   const words = (raw: string, i: number) => together === 2 ? `${raw}.${i ? "zw" : "xy"}` : raw;
   return {
     ...all,
     type: together === 2 ? "vec4<u32>" : four,
-    read: `w[${place}]`,
+    read: (base) => `w[${base} + ${moving}]`,
     value: (raw, i) => dtype === "f16" ? `halves(${words(raw, i)})` : half(`unpack4(${words(raw, i)})`),
   };
 }
@@ -118,7 +122,8 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
     quads: depthQuads,
     together: 2,
     type: "vec4<u32>",
-    read: "a[min(first_row + row, params.rows - 1u) * row_eights + k / 8u + quad / 2u]",
+    base: "min(first_row + row, params.rows - 1u) * row_eights + quad / 2u",
+    read: (base) => `a[${base} + k / 8u]`,
     value: (raw, i) => `halves(${raw}.${i ? "zw" : "xy"})`,
   };
   const ofW = stagedWeights(form, options);
@@ -138,7 +143,14 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
       return `{ let at = thread + ${i * threads}u; ${(i + 1) * threads > total ? `if (at < ${total}u) { ${own} }` : own} }`;
     });
   };
-  const fetch = (staged: Staged) => each(staged, (i) => `${staged.name}${i} = ${staged.read};`);
+  const fetch = (staged: Staged) =>
+    each(staged, (i) => `${staged.name}${i} = ${staged.read(tile.hoist ? `base_${staged.name}${i}` : staged.base)};`);
+  const bases = (staged: Staged) =>
+    tile.hoist
+      ? `${lines(quotient(staged.rows * staged.quads / staged.together, threads), (i) => `var base_${staged.name}${i} = 0u;`)}\n${
+        each(staged, (i) => `base_${staged.name}${i} = ${staged.base};`)
+      }`
+      : "";
   // With two buffers, pieces begin at `put_a` and `put_w`, and those that are multiplied at `at_a` and `at_w`.
   const place = (name: string) => buffers === 2 ? `${name} + ` : "";
   const put = (staged: Staged) =>
@@ -260,6 +272,8 @@ ${matrixMain(threads, primitives)}
 ${lines(down, (i) => lines(across, (j) => primitives.sums(`c${i}_${j}`, shape)))}
 ${declare(ofA)}
 ${declare(ofW)}
+${bases(ofA)}
+${bases(ofW)}
 ${buffers === 2 ? twice : once}
 ${write}
 }`,
@@ -270,7 +284,7 @@ ${write}
 export function matrixTileName(tile: MatrixTile): string {
   const { rows, columns, depth, buffers = 1 } = tile;
   const { down, across } = subgroupsOf(tile);
-  return `${rows}x${columns}x${depth} by ${down}x${across}${buffers === 2 ? " in turn" : ""}`;
+  return `${rows}x${columns}x${depth} by ${down}x${across}${buffers === 2 ? " in turn" : ""}${tile.hoist ? " hoisted" : ""}`;
 }
 
 /** How many subgroups a tile has. */

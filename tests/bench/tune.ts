@@ -3,7 +3,7 @@ import type { Gpu } from "../../kernels/gpu.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { measureLargest } from "../../kernels/linear/largest_weight.ts";
 import { createMatrix, destroyMatrix, type Matrix, weightTensors } from "../../kernels/linear/matrix.ts";
-import { EXACT_TILE, productCandidates, type ProductKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
+import { EXACT_TILE, productCandidates, type ProductKernel, productKey } from "../../kernels/linear/product_choice.ts";
 import type { Form } from "../../kernels/linear/product_wgsl.ts";
 import { matrixTileName } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { tileName } from "../../kernels/linear/tile_product_wgsl.ts";
@@ -11,11 +11,10 @@ import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
-import { relativeError } from "../../pipeline/golden/comparison.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { saveTuning } from "../../pipeline/tuning.ts";
 import { randomMatrix } from "./products.ts";
-import { printRace, race, timeOfPlan } from "./race.ts";
+import { printRace, race } from "./race.ts";
 import { manyRandom } from "./support.ts";
 import { tuneAttention, tunedAttention } from "./tune_attention.ts";
 
@@ -27,9 +26,9 @@ export interface BenchTuneOptions {
   weights?: WeightType;
   /** Number type of the checkpoint's file: `F32`, `BF16` or `F16`. */
   stored: string;
-  /** Rows that are measured; each stands for all up to it from the one before. */
+  /** Rows that are measured; others are computed as the nearest of them. */
   rows: readonly number[];
-  /** Times that each kernel is measured that is among the fastest by a first measurement. */
+  /** Times that each kernel is measured. */
   repeats: number;
 }
 
@@ -83,20 +82,18 @@ async function tuneProducts(gpu: Gpu, options: BenchTuneOptions): Promise<Map<st
   for (const { shape, dtype, forms } of tunedMatrices(options)) {
     const matrices = await equalMatrices(gpu, shape, dtype);
     for (const form of forms) {
-      for (const count of new Set(rows.map(rowStep))) {
+      for (const count of rows) {
         const [columns, depth] = form === "rows" ? shape : [shape[1], shape[0]];
         const sizes = { rows: count, columns, depth, dtype };
         const candidates = productCandidates(gpu, form, sizes);
         if (candidates.length < 2) continue;
         using product = new TunedProduct(gpu, { form, matrices, rows: count });
-        const found = await race(candidates, {
-          repeats,
-          measure: (kernel, times) => product.milliseconds(kernel, times),
-          error: () => product.error(),
-        });
+        const flops = 2 * count * columns * depth;
+        const record = (plan: Plan, kernel: ProductKernel, turn: number) => product.record(plan, kernel, turn);
+        const found = await race(gpu, { candidates, trusted: { variant: "tiled", tile: EXACT_TILE }, record, flops, repeats });
         const key = productKey(form, sizes);
         best.set(key, found.fastest.kernel);
-        printRace(key, found, { name: nameOf, flops: 2 * count * columns * depth });
+        printRace(key, found, { name: nameOf, flops });
       }
     }
     matrices.forEach((matrix) => destroyMatrix(gpu, matrix));
@@ -126,9 +123,6 @@ function nameOf({ variant, tile, matrixTile, threads, splits = 1 }: ProductKerne
 /** More than the caches of GPUs hold, of matrices that are not small. */
 const CACHED_BYTES = 256 * 2 ** 20;
 const MOST_MATRICES = 8;
-/** Operations of a measurement at least, where they are not too many products: a few milliseconds, in which a GPU does not slow down to save power. */
-const MEASURED_FLOPS = 2e11;
-const MOST_PRODUCTS = 32;
 /** Rows at either end whose results are looked at. */
 const COMPARED = 32;
 
@@ -136,8 +130,8 @@ const COMPARED = 32;
 class TunedProduct implements Disposable {
   readonly #inputs: Tensor[];
   readonly #out: Tensor;
-  readonly #count: number;
-  #expected?: Float32Array[];
+  readonly #compared: Tensor[];
+  readonly #nothing: Tensor;
 
   constructor(readonly gpu: Gpu, readonly args: { form: Form; matrices: readonly Matrix[]; rows: number }) {
     const { form, matrices: [{ rows: outputs, columns: inputs }], rows } = args;
@@ -145,49 +139,23 @@ class TunedProduct implements Disposable {
     const data = manyRandom(rows * width);
     this.#inputs = [0, 1].map(() => gpu.tensor([rows, width], { label: "x", data })); // two, so that none finds the other's f16 rows
     this.#out = gpu.tensor([rows, columns], { label: "y" });
-    this.#count = gpu.software ? 1 : Math.min(MOST_PRODUCTS, Math.ceil(MEASURED_FLOPS / (2 * rows * outputs * inputs)));
+    const some = [Math.min(rows, COMPARED), columns];
+    const last = (rows - some[0]) * columns * 4; // a view may begin there if it is a multiple of 256
+    this.#compared = (last > 0 && last % 256 === 0 ? [0, last] : [0]).map((at) => this.#out.view(some, at));
+    this.#nothing = gpu.tensor(some, { label: "no result", data: new Float32Array(some[0] * columns).fill(NaN) });
   }
 
-  /** Milliseconds of a product by time stamps; the median of several runs over some products each. */
-  async milliseconds(kernel: ProductKernel, repeats: number): Promise<number> {
-    this.#compared().forEach((rows) => this.gpu.write(rows, new Float32Array(rows.size).fill(NaN)));
-    using plan = new Plan(this.gpu, "tune");
-    for (let i = 0; i < this.#count; i++) this.#record(plan, kernel, i);
-    return await timeOfPlan(plan, repeats) / this.#count;
-  }
-
-  /** How far off the result of the last measurement is from what the simplest tiles in f32 give. */
-  async error(): Promise<number> {
-    const found = await this.#read();
-    if (!this.#expected) {
-      using plan = new Plan(this.gpu, "tune");
-      this.#record(plan, { variant: "tiled", tile: EXACT_TILE }, 0);
-      plan.run();
-      this.#expected = await this.#read();
-    }
-    return Math.max(...found.map((values, i) => relativeError(values, this.#expected![i])));
-  }
-
-  #record(plan: Plan, kernel: ProductKernel, i: number): void {
+  /** See `Contest`. */
+  record(plan: Plan, kernel: ProductKernel, turn: number): Tensor[] {
     const { form, matrices } = this.args;
-    const [weight, given, out] = [matrices[i % matrices.length], this.#inputs[i % 2], this.#out];
+    const [weight, given, out] = [matrices[turn % matrices.length], this.#inputs[turn % 2], this.#out];
+    if (turn === 0) this.#compared.forEach((rows) => plan.copy(this.#nothing, rows));
     if (form === "rows") linear(plan, { x: given, weight, kernel, out });
     else linearInputGradient(plan, { dy: given, weight, kernel, out });
-  }
-
-  /** Rows at the beginning and, where a view may begin there, at the end. */
-  #compared(): Tensor[] {
-    const [rows, columns] = this.#out.shape;
-    const some = [Math.min(rows, COMPARED), columns];
-    const last = (rows - some[0]) * columns * 4;
-    return [0, last].filter((at) => at % 256 === 0).map((at) => this.#out.view(some, at));
-  }
-
-  async #read(): Promise<Float32Array[]> {
-    return (await this.gpu.read(...this.#compared())).map((bytes) => new Float32Array(bytes.buffer));
+    return this.#compared;
   }
 
   [Symbol.dispose](): void {
-    this.gpu.destroy(...this.#inputs, this.#out);
+    this.gpu.destroy(...this.#inputs, this.#out, this.#nothing);
   }
 }

@@ -7,18 +7,17 @@ import {
   type ForwardShape,
 } from "../../kernels/attention/attention_choice.ts";
 import { attention } from "../../kernels/attention/attention.ts";
-import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
+import { attentionBackward, type AttentionBackwardArgs } from "../../kernels/attention/attention_backward.ts";
 import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import type { AttentionKernel } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import { relativeError } from "../../pipeline/golden/comparison.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
 import { causalRanges, fullRanges } from "../kernels/key_ranges.ts";
-import { printRace, race, timeOfPlan } from "./race.ts";
+import { printRace, race } from "./race.ts";
 import { manyRandom } from "./support.ts";
 
 /** Rows of a sequence, or patches of a picture, that are measured. */
@@ -65,15 +64,11 @@ export async function tuneAttention(
     const candidates = shape.backward ? backwardCandidates(gpu, shape) : forwardCandidates(gpu, shape);
     if (candidates.length < 2) continue;
     const key = shape.backward ? backwardKey(shape) : forwardKey(shape);
-    const measured = new MeasuredAttention(gpu, shape, rows);
-    const found = await race(candidates, {
-      repeats,
-      measure: (kernel, times) => measured.milliseconds(kernel, times),
-      error: () => measured.error(),
-    });
+    const record = recorder(shape, rows);
+    const flops = (shape.backward ? 7 : 2) * 2 * rows ** 2 * shape.heads * shape.headDim;
+    const found = await race(gpu, { candidates, trusted: { variant: "tiled" }, record, flops, repeats });
     best.set(key, found.fastest.kernel);
-    const products = shape.backward ? 7 : 2;
-    printRace(`attention ${key}`, found, { name: nameOf, flops: products * 2 * rows ** 2 * shape.heads * shape.headDim });
+    printRace(`attention ${key}`, found, { name: nameOf, flops });
   }
   return best;
 }
@@ -84,67 +79,33 @@ function nameOf({ variant, columns, copies, subgroups }: AttentionKernel): strin
   return `${variant.replace("_", " ")}${sizes.length ? `, ${sizes.join(", ")}` : ""}`;
 }
 
-/** Attention whose kernels are measured, all on the same numbers. */
-class MeasuredAttention {
-  readonly #data: Float32Array<ArrayBuffer>;
-  #found: Float32Array[] = [];
-  #expected?: Float32Array[];
-
-  constructor(readonly gpu: Gpu, readonly shape: TunedAttention, readonly rows: number) {
-    this.#data = manyRandom(rows * shape.heads * shape.headDim);
-  }
-
-  /** Milliseconds by time stamps; the median. */
-  async milliseconds(kernel: AttentionKernel, repeats: number): Promise<number> {
-    using plan = new Plan(this.gpu, "tune");
-    const results = this.#record(plan, kernel);
-    const milliseconds = await timeOfPlan(plan, repeats);
-    this.#found = await this.#read(results);
-    return milliseconds;
-  }
-
-  /** How far off the results of the last measurement are from what tiles in f32 give. */
-  async error(): Promise<number> {
-    if (!this.#expected) {
-      using plan = new Plan(this.gpu, "tune");
-      const results = this.#record(plan, { variant: "tiled" });
-      plan.run();
-      this.#expected = await this.#read(results);
-    }
-    return Math.max(...this.#found.map((values, i) => relativeError(values, this.#expected![i])));
-  }
-
-  #record(plan: Plan, kernel: AttentionKernel): Tensor[] {
-    const { shape: { heads, kvHeads, headDim, causal, lse, precision, backward }, rows } = this;
-    const tensor = (width: number) => plan.persistent([rows, width], { data: this.#data.subarray(0, rows * width) });
+/** Records attention, always on the same numbers. */
+function recorder(shape: TunedAttention, rows: number): (plan: Plan, kernel: AttentionKernel) => Tensor[] {
+  const { heads, kvHeads, headDim, causal, lse, precision, backward } = shape;
+  const data = manyRandom(rows * heads * headDim);
+  const made = new Map<Plan, ReturnType<typeof operands>>();
+  const operands = (plan: Plan) => {
+    const tensor = (width: number) => plan.persistent([rows, width], { data: data.subarray(0, rows * width) });
     const ranges = causal ? causalRanges({ segments: [rows] }) : fullRanges({ segments: [rows] });
-    const given = {
+    return {
       q: tensor(heads * headDim),
       k: tensor(kvHeads * headDim),
       v: tensor(kvHeads * headDim),
       ranges: plan.persistent([rows, 2], { dtype: "u32", data: ranges }),
-      ...{ heads, kvHeads, headDim, scale: headDim ** -0.5, causal, precision, ...kernel },
+      ...{ heads, kvHeads, headDim, scale: headDim ** -0.5, causal, precision },
+      ...(backward && {
+        out: tensor(heads * headDim),
+        lse: plan.persistent([rows, heads], { data: new Float32Array(rows * heads).fill(Math.log(rows)) }),
+        dout: tensor(heads * headDim),
+        keyRanges: plan.persistent([rows, 2], { dtype: "u32", data: invertRanges(ranges, rows) }),
+      }),
     };
-    const kept = (result: Tensor) => {
-      const copy = plan.persistent(result.shape, { data: new Float32Array(result.size).fill(NaN) });
-      plan.copy(result, copy);
-      return copy;
-    };
-    if (!backward) {
-      const result = attention(plan, { ...given, lse });
-      return [kept(result.out), ...(result.lse ? [kept(result.lse)] : [])];
-    }
-    const { dq, dkv } = attentionBackward(plan, {
-      ...given,
-      out: tensor(heads * headDim),
-      lse: plan.persistent([rows, heads], { data: new Float32Array(rows * heads).fill(Math.log(rows)) }),
-      dout: tensor(heads * headDim),
-      keyRanges: plan.persistent([rows, 2], { dtype: "u32", data: invertRanges(ranges, rows) }),
-    });
-    return [kept(dq), kept(dkv)];
-  }
-
-  async #read(results: Tensor[]): Promise<Float32Array[]> {
-    return (await this.gpu.read(...results)).map((bytes) => new Float32Array(bytes.buffer));
-  }
+  };
+  return (plan, kernel) => {
+    const given = made.get(plan) ?? operands(plan);
+    made.set(plan, given);
+    if ("dout" in given) return Object.values(attentionBackward(plan, { ...given, ...kernel } as AttentionBackwardArgs));
+    const { out, lse: sums } = attention(plan, { ...given, ...kernel, lse });
+    return [out, ...(sums ? [sums] : [])];
+  };
 }

@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { linear, linearInputGradient, type ProductKernel } from "../../kernels/linear/linear.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
-import { productCandidates, productKernel, productKey, rowStep } from "../../kernels/linear/product_choice.ts";
+import { productCandidates, productKernel, productKey } from "../../kernels/linear/product_choice.ts";
 import type { ProductTile } from "../../kernels/linear/tile_product_wgsl.ts";
 import { destroyMatrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -181,9 +181,4 @@ Deno.test("an input gradient in f32 keeps what is tiny beside its row's largest 
   assertLess(exact, 1e-6);
   assertLess(1e-3, half); // so the case is one that f16 cannot do
   destroyMatrix(gpu, weight);
-});
-
-Deno.test("rowStep: powers of two and three quarters of them, 4096 at most", () => {
-  assertEquals([1, 8, 9, 12, 13, 25, 96, 97, 1024, 1025].map(rowStep), [1, 8, 12, 12, 16, 32, 96, 128, 1024, 1536]);
-  assertEquals([3073, 4096, 4097, 33000].map(rowStep), [4096, 4096, 4096, 4096]);
 });
