@@ -28,8 +28,6 @@ const kernelSchema = z.strictObject({
     depth: sizeSchema,
     down: sizeSchema.optional(),
     across: sizeSchema.optional(),
-    buffers: z.union([z.literal(1), z.literal(2)]).optional(),
-    hoist: z.boolean().optional(),
   }).optional(),
   threads: z.union(VECTOR_THREADS.map((threads) => z.literal(threads))).optional(),
   splits: z.int().min(1).max(64).optional(),

@@ -7,6 +7,20 @@ import { type Epilogue, output } from "./product_wgsl.ts";
 
 const INVOCATIONS = 64;
 
+/** Parts that the summed dimension may be cut into, and numbers of it that a part has at least. */
+const [SPLITS, LEAST_DEPTH] = [[1, 2, 4, 8], 256];
+/** Workgroups up to which cutting it is thought of: more keep any GPU busy uncut. */
+const MOST_CUT = 1024;
+
+/** The numbers of parts that may be worth trying for a product (M, N, K) with tiles of y. */
+export function cutsOf(
+  tile: { readonly rows: number; readonly columns: number },
+  { rows, columns, depth }: { readonly rows: number; readonly columns: number; readonly depth: number },
+): number[] {
+  const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+  return SPLITS.filter((splits) => splits === 1 || (depth / splits >= LEAST_DEPTH && splits * workgroups <= MOST_CUT));
+}
+
 /** y = the sum of the parts (parts · M, N), with the epilogue; `depth` is the number of parts. */
 const partSums = (epilogue: Epilogue): string =>
   `${output(epilogue)}

@@ -3,8 +3,7 @@
  * the way to workgroup memory, sums in f32. Letters and forms as in `product_wgsl.ts`.
  *
  * The subgroups of a workgroup compute a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
- * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied. With two buffers, the next piece goes to
- * workgroup memory beside this one, so that subgroups wait for each other once a piece instead of twice.
+ * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied.
  */
 import {
   matrixMain,
@@ -25,9 +24,6 @@ export interface MatrixTile extends SubgroupMatrixShape {
   readonly down?: number;
   /** See `down`. */
   readonly across?: number;
-  /** Pieces that are in workgroup memory at a time; 1 when left out. */
-  readonly buffers?: 1 | 2;
-  readonly hoist?: boolean;
 }
 
 /** Options of {@linkcode subgroupMatrixWgsl}. */
@@ -57,6 +53,12 @@ const STAGING: SumsArray = { name: "staging", width: 1 };
 /** Two vectors between rows keep subgroups from reading the same bank of workgroup memory again and again. */
 const PADDING = 2;
 
+/**
+ * Row of read number `at` where a row has so many reads. Eight invocations in a row write 128 bytes to workgroup memory at a time: where they do not
+ * belong to one row, to rows four apart, whose parts lie in different banks.
+ */
+const rowOf = (at: string, reads: number): string =>
+  reads === 4 ? `${at} / 32u * 8u + ${at} / 4u % 2u * 4u + ${at} / 8u % 4u` : `${at} / ${reads}u`;
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 const quotient = (a: number, b: number): number => Math.ceil(a / b);
 
@@ -112,7 +114,6 @@ function stagedWeights(form: Form, { dtype, tile, bounded = true, wide = false }
  */
 export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOptions): ProductWgsl {
   const { dtype, shape, lanes, tile, split = false, primitives = SUBGROUP_MATRICES } = options;
-  const { buffers = 1 } = tile;
   const subgroups = subgroupsOf(tile);
   const threads = subgroups.down * subgroups.across * lanes;
   const depthQuads = tile.depth / 4;
@@ -139,42 +140,35 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
   const each = ({ rows, quads, together }: Staged, body: (i: number) => string) => {
     const total = rows * quads / together;
     return lines(quotient(total, threads), (i) => {
-      const own = `let row = at / ${quads / together}u; let quad = ${together}u * (at % ${quads / together}u); ${body(i)}`;
+      const own = `let row = ${rowOf("at", quads / together)}; let quad = ${together}u * (at % ${quads / together}u); ${body(i)}`;
       return `{ let at = thread + ${i * threads}u; ${(i + 1) * threads > total ? `if (at < ${total}u) { ${own} }` : own} }`;
     });
   };
-  const fetch = (staged: Staged) =>
-    each(staged, (i) => `${staged.name}${i} = ${staged.read(tile.hoist ? `base_${staged.name}${i}` : staged.base)};`);
-  const bases = (staged: Staged) =>
-    tile.hoist
-      ? `${lines(quotient(staged.rows * staged.quads / staged.together, threads), (i) => `var base_${staged.name}${i} = 0u;`)}\n${
-        each(staged, (i) => `base_${staged.name}${i} = ${staged.base};`)
-      }`
-      : "";
-  // With two buffers, pieces begin at `put_a` and `put_w`, and those that are multiplied at `at_a` and `at_w`.
-  const place = (name: string) => buffers === 2 ? `${name} + ` : "";
+  const fetch = (staged: Staged) => each(staged, (i) => `${staged.name}${i} = ${staged.read(`base_${staged.name}${i}`)};`);
   const put = (staged: Staged) =>
     each(staged, (i) =>
       lines(staged.together, (n) => {
-        const to = `${place(`put_${staged.name}`)}row * ${staged.quads + PADDING}u + quad + ${n}u`;
+        const to = `row * ${staged.quads + PADDING}u + quad + ${n}u`;
         return `tile_${staged.name}[${to}] = ${staged.value(`${staged.name}${i}`, n)};`;
       }));
   const declare = (staged: Staged) =>
-    lines(quotient(staged.rows * staged.quads / staged.together, threads), (i) => `var ${staged.name}${i}: ${staged.type};`);
+    lines(
+      quotient(staged.rows * staged.quads / staged.together, threads),
+      (i) => `var ${staged.name}${i}: ${staged.type}; var base_${staged.name}${i} = 0u;`,
+    ) + each(staged, (i) => `base_${staged.name}${i} = ${staged.base};`);
   const multiply = lines(tile.depth / shape.depth, (step) => {
     const k = step * shape.depth;
     const right = (j: number) =>
-      place("at_w") +
-      (form === "rows"
+      form === "rows"
         ? `(column_part + ${j * shape.columns}u) * ${w.stride}u + ${k / 4}u`
-        : `${k * w.stride}u + (column_part + ${j * shape.columns}u) / 4u`);
+        : `${k * w.stride}u + (column_part + ${j * shape.columns}u) / 4u`;
     return `{
 ${
       lines(down, (i) =>
         primitives.load("left", `left${i}`, {
           shape,
           product,
-          at: `${place("at_a")}(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u`,
+          at: `(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u`,
         }))
     }
 ${lines(across, (j) => primitives.load("right", `right${j}`, { shape, product, at: right(j) }))}
@@ -195,41 +189,15 @@ ${primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size
 ${fetch(ofA)}
 ${fetch(ofW)}
     }`;
-  const putBoth = `${put(ofA)}\n${put(ofW)}`;
-  const once = `  ${fetchNext}
+  const walk = `  ${fetchNext}
   while (k < end) {
     workgroupBarrier();
-${putBoth}
+${put(ofA)}
+${put(ofW)}
     workgroupBarrier();
     k += ${tile.depth}u;
     ${fetchNext}
 ${multiply}
-  }`;
-  const sizeOf = (staged: Staged) => staged.rows * (staged.quads + PADDING);
-  const twice = `  var put_a = 0u;
-  var put_w = 0u;
-  var done = k;
-  if (k < end) {
-${fetch(ofA)}
-${fetch(ofW)}
-${putBoth}
-    k += ${tile.depth}u;
-    ${fetchNext}
-  }
-  workgroupBarrier();
-  while (done < end) {
-    let at_a = put_a;
-    let at_w = put_w;
-    put_a = ${sizeOf(ofA)}u - put_a;
-    put_w = ${sizeOf(ofW)}u - put_w;
-    if (k < end) {
-${putBoth}
-      k += ${tile.depth}u;
-      ${fetchNext}
-    }
-${multiply}
-    done += ${tile.depth}u;
-    workgroupBarrier();
   }`;
   return {
     label: `linear ${form} subgroup matrix ${matrixTileName(tile)} ${dtype}${split ? " split" : ""}`,
@@ -243,8 +211,8 @@ ${
       })
     }
 @group(0) @binding(7) var<storage, read> row_scales: array<f32>;
-var<workgroup> tile_a: array<vec4<f16>, ${buffers * ofA.rows * a.stride}>; // [row][k / 4]
-var<workgroup> tile_w: array<vec4<f16>, ${buffers * ofW.rows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
+var<workgroup> tile_a: array<vec4<f16>, ${ofA.rows * a.stride}>; // [row][k / 4]
+var<workgroup> tile_w: array<vec4<f16>, ${ofW.rows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
 var<workgroup> staging: array<f32, ${subgroups.down * subgroups.across * size}>; // a matrix of each subgroup
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [product], arrays: [STAGING] })}
@@ -272,9 +240,7 @@ ${matrixMain(threads, primitives)}
 ${lines(down, (i) => lines(across, (j) => primitives.sums(`c${i}_${j}`, shape)))}
 ${declare(ofA)}
 ${declare(ofW)}
-${bases(ofA)}
-${bases(ofW)}
-${buffers === 2 ? twice : once}
+${walk}
 ${write}
 }`,
   };
@@ -282,9 +248,9 @@ ${write}
 
 /** A tile in a few words. */
 export function matrixTileName(tile: MatrixTile): string {
-  const { rows, columns, depth, buffers = 1 } = tile;
+  const { rows, columns, depth } = tile;
   const { down, across } = subgroupsOf(tile);
-  return `${rows}x${columns}x${depth} by ${down}x${across}${buffers === 2 ? " in turn" : ""}${tile.hoist ? " hoisted" : ""}`;
+  return `${rows}x${columns}x${depth} by ${down}x${across}`;
 }
 
 /** How many subgroups a tile has. */
@@ -295,7 +261,6 @@ export function subgroupsOf({ down = 2, across = 2 }: MatrixTile): { down: numbe
 /** Bytes of workgroup memory that the kernel takes. */
 export function subgroupMatrixBytes(form: Form, { tile, shape }: { tile: MatrixTile; shape: SubgroupMatrixShape }): number {
   const { down, across } = subgroupsOf(tile);
-  const { buffers = 1 } = tile;
   const [rows, quads] = form === "rows" ? [tile.columns, tile.depth / 4] : [tile.depth, tile.columns / 4];
-  return 8 * buffers * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
+  return 8 * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
 }

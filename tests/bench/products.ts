@@ -47,17 +47,12 @@ export async function benchProducts(gpu: Gpu, options: BenchOptions): Promise<vo
 
 /** A matrix (N, K) of random weights. */
 export function randomMatrix(gpu: Gpu, shape: [number, number], dtype: WeightType): Matrix {
-  const values = manyRandom(shape[0] * shape[1]);
   const matrix = createMatrix(gpu, shape, { dtype });
   if (isQuantized(dtype)) {
     using plan = new Plan(gpu, "weights");
-    quantizeRows(plan, { source: plan.persistent(shape, { data: values }), target: matrix, firstRow: 0 });
+    quantizeRows(plan, { source: plan.persistent(shape, { data: manyRandom(shape[0] * shape[1]) }), target: matrix, firstRow: 0 });
     plan.run();
-  } else {
-    const bits = new Uint16Array(values.buffer);
-    const halves = () => new Uint16Array(values.length).map((_, i) => bits[2 * i + 1]);
-    writeMatrix(gpu, matrix, { data: new Uint8Array(dtype === "f32" ? values.buffer : halves().buffer) });
-  }
+  } else writeMatrix(gpu, matrix, { data: new Uint8Array(manyRandom(shape[0] * shape[1], dtype).buffer) });
   return matrix;
 }
 

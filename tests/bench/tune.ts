@@ -123,8 +123,8 @@ function nameOf({ variant, tile, matrixTile, threads, splits = 1 }: ProductKerne
 /** More than the caches of GPUs hold, of matrices that are not small. */
 const CACHED_BYTES = 256 * 2 ** 20;
 const MOST_MATRICES = 8;
-/** Rows at either end whose results are looked at. */
-const COMPARED = 32;
+/** Numbers at either end of a result that are looked at, in whole rows. */
+const COMPARED = 2 ** 18;
 
 /** A product whose kernels are measured, all on the same numbers. */
 class TunedProduct implements Disposable {
@@ -139,7 +139,7 @@ class TunedProduct implements Disposable {
     const data = manyRandom(rows * width);
     this.#inputs = [0, 1].map(() => gpu.tensor([rows, width], { label: "x", data })); // two, so that none finds the other's f16 rows
     this.#out = gpu.tensor([rows, columns], { label: "y" });
-    const some = [Math.min(rows, COMPARED), columns];
+    const some = [Math.min(rows, Math.ceil(COMPARED / columns)), columns];
     const last = (rows - some[0]) * columns * 4; // a view may begin there if it is a multiple of 256
     this.#compared = (last > 0 && last % 256 === 0 ? [0, last] : [0]).map((at) => this.#out.view(some, at));
     this.#nothing = gpu.tensor(some, { label: "no result", data: new Float32Array(some[0] * columns).fill(NaN) });

@@ -11,7 +11,7 @@ import {
 import type { AttentionKernel } from "../../kernels/attention/operands.ts";
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { productCandidates, type ProductKernel, productKernel, productKey } from "../../kernels/linear/product_choice.ts";
-import { SMALL_TILE } from "../../kernels/linear/subgroup_matrix_product.ts";
+import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { MaspError } from "../../pipeline/errors.ts";
 import { parseConfig } from "../../pipeline/qwen2_vl/config.ts";
@@ -46,7 +46,7 @@ Deno.test("tuning: what was measured is read back, added to, kept per adapter, a
   assertEquals(await useTuning(gpu, dir), 0);
   await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "tiled" } } }));
   await assertRejects(() => useTuning(gpu, dir), MaspError, "deno task bench tune");
-  await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "subgroup", matrixTile: SMALL_TILE } } }));
+  await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "subgroup", matrixTile: TILES[0] } } }));
   await assertRejects(() => useTuning(gpu, dir), MaspError, "belongs to the variant subgroup_matrix");
   const tile = { rows: 64, columns: 64, half: false, pairs: "sums" };
   await Deno.writeTextFile(path, JSON.stringify({ ...written, products: { x: { variant: "tiled", tile } } }));
