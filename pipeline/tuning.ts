@@ -17,11 +17,8 @@ const kernelSchema = z.strictObject({
     rows: sideSchema,
     columns: sideSchema,
     half: z.boolean(),
-    pairs: z.enum(["sums", "copies"]).optional(),
-    each: z.union([z.literal(4), z.literal(8)]).optional(),
-  }).refine(({ half, pairs, each }) => (half || !pairs) && (pairs === "sums" || each !== 4), {
-    error: "pairs are of f16, and fewer than 8 rows each in pairs of sums alone",
-  }).optional(),
+    copies: z.boolean().optional(),
+  }).refine(({ half, copies }) => half || !copies, { error: "copies are of f16 alone" }).optional(),
   matrixTile: z.strictObject({
     rows: sizeSchema,
     columns: sizeSchema,

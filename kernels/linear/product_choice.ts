@@ -59,7 +59,7 @@ const HALF_TILE: ProductTile = { rows: 64, columns: 128, half: true };
  * The same with two copies of each activation beside each other. NVIDIA's compiler gives every other FMA of f16 to a second pipe, but only where both
  * factors are pairs: an H200 is 1.1 to 1.4 times as fast with it.
  */
-const COPIES_TILE: ProductTile = { ...HALF_TILE, pairs: "copies" };
+const COPIES_TILE: ProductTile = { ...HALF_TILE, copies: true };
 /** Others that may be faster elsewhere. */
 const TILES: readonly ProductTile[] = [
   EXACT_TILE,
@@ -67,13 +67,9 @@ const TILES: readonly ProductTile[] = [
   HALF_TILE,
   { rows: 64, columns: 64, half: true },
   { rows: 128, columns: 128, half: true },
-  { rows: 64, columns: 128, half: true, pairs: "sums" },
-  { rows: 64, columns: 64, half: true, pairs: "sums" },
-  { rows: 128, columns: 128, half: true, pairs: "sums" },
-  { rows: 64, columns: 128, half: true, pairs: "sums", each: 4 },
   COPIES_TILE,
-  { rows: 64, columns: 64, half: true, pairs: "copies" },
-  { rows: 128, columns: 128, half: true, pairs: "copies" },
+  { rows: 64, columns: 64, half: true, copies: true },
+  { rows: 128, columns: 128, half: true, copies: true },
 ];
 
 /** The kernel for a product. */

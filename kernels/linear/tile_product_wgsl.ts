@@ -7,7 +7,7 @@
  */
 import { type Epilogue, type Form, header, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
-import { type FactorTile, invocationsOf, sumsInFours, sumsInPairs } from "./tile_sums_wgsl.ts";
+import { type FactorTile, invocationsOf, tileSums } from "./tile_sums_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
 /** What a workgroup computes. */
@@ -18,10 +18,8 @@ export interface ProductTile {
   readonly columns: 64 | 128;
   /** Whether factors are f16. */
   readonly half: boolean;
-  /** For f16: how two are multiplied at a time where a compiler does not see that by itself. See `tile_sums_wgsl.ts`. */
-  readonly pairs?: "sums" | "copies";
-  /** Rows that an invocation computes eight sums of; 8 when left out, fewer only in pairs of sums. */
-  readonly each?: 4 | 8;
+  /** Whether activations lie in workgroup memory twice, for compilers that pair f16 only then; of f16 alone. See `tile_sums_wgsl.ts`. */
+  readonly copies?: boolean;
 }
 
 /** Summed dimension of a tile. */
@@ -53,8 +51,8 @@ export interface TileProductOptions {
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 
 /** A tile in a few words. */
-export function tileName({ rows, columns, half, pairs, each = 8 }: ProductTile): string {
-  return `${rows}x${columns} ${half ? "f16" : "f32"}${pairs ? ` pairs of ${pairs}` : ""}${each === 8 ? "" : ` ${each}x8`}`;
+export function tileName({ rows, columns, half, copies }: ProductTile): string {
+  return `${rows}x${columns} ${half ? "f16" : "f32"}${copies ? " copies" : ""}`;
 }
 
 /** A factor's way to workgroup memory, in blocks of four rows (columns of y) and four numbers of the summed dimension. */
@@ -84,7 +82,7 @@ export function tileProduct(
   const deepQuads = depth / 4;
   const { down, across } = invocationsOf(tile);
   const threads = down * across;
-  const sums = (tile.pairs === "sums" ? sumsInPairs : sumsInFours)(tile, { depth, halfSum });
+  const sums = tileSums(tile, { depth });
   const widen = (value: string) => half ? `${four}(${value})` : value;
   // What is beyond the range of f16 becomes its largest numbers.
   const asFactor = (value: string) =>
@@ -126,11 +124,8 @@ export function tileProduct(
   const put = (factor: Factor) =>
     each(factor, (i) => `${lines(4, (r) => `let b${r} = ${factor.value(register(factor, i, r))};`)}\n${sums.put(factor)}`);
   const declare = (factor: Factor) => lines(rounds(factor), (i) => lines(4, (r) => `var ${register(factor, i, r)} = ${factor.type}();`));
-  const { period, width, flush } = sums;
-  const multiply = lines(depth / width, (i) => {
-    const end = (i + 1) * width;
-    return `${sums.multiply(i)}\n${end % period === 0 && end < depth ? flush : ""}`;
-  });
+  const { flush } = sums;
+  const multiply = lines(depth, (k) => `${sums.multiply(k)}\n${(k + 1) % halfSum === 0 && k + 1 < depth ? flush : ""}`);
   const scale = (row: string) => half ? ` * row_scales[min(${row}, params.rows - 1u)]` : "";
   const finish = split ? "store_part(group.z, " : "store(";
   const step = `
@@ -170,7 +165,7 @@ ${declare(w)}
   ${fetch(a)}
   ${fetch(w)}
   while (k < end) {
-${period > depth ? `for (var step = 0u; step < ${period / depth}u && k < end; step++) { ${step} }` : step}
+${half && halfSum > depth ? `for (var step = 0u; step < ${halfSum / depth}u && k < end; step++) { ${step} }` : step}
 ${flush}
   }
 ${

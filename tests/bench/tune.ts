@@ -8,7 +8,7 @@ import type { Form } from "../../kernels/linear/product_wgsl.ts";
 import { matrixTileName } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { tileName } from "../../kernels/linear/tile_product_wgsl.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
-import { Plan } from "../../kernels/plan.ts";
+import type { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";

@@ -12,7 +12,7 @@ import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import type { AttentionKernel } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
-import { Plan } from "../../kernels/plan.ts";
+import type { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "../../pipeline/qwen2_vl/config.ts";
 import { matrixType } from "../../pipeline/qwen2_vl/quantize.ts";
