@@ -39,7 +39,6 @@ const kernelSchema = z.strictObject({
 const attentionSchema = z.strictObject({
   variant: z.enum(["tiled", "tiled_half", "subgroup_matrix"]),
   columns: z.union([z.literal(64), z.literal(128)]).optional(),
-  copies: z.boolean().optional(),
   subgroups: z.int().min(1).max(64).optional(),
 });
 

@@ -77,7 +77,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     });
   } else if (variant === "tiled_half") {
     if (lse) throw new Error('attention: the variant "tiled_half" computes no lse; use "tiled"');
-    recordTiledHalf(plan, { ...operands, out, headDim, causal, copies: kernel.copies ?? false, params, label, flops: 2 * flops });
+    recordTiledHalf(plan, { ...operands, out, headDim, causal, params, label, flops: 2 * flops });
   } else if (variant === "subgroup_matrix") {
     const matrices = expectMatrices(plan.gpu, { matrices: args.matrices, subgroups: kernel.subgroups });
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));

@@ -15,7 +15,7 @@ const FEW_ROWS = 32;
 /** Columns of a forward tile. */
 const COLUMNS: readonly TileColumns[] = [64, 128];
 /** Heads up to which a thread has registers for the scores of 128 columns. */
-const LONGEST_HEAD_OF_MANY_COLUMNS = 96;
+const LONGEST_HEAD_OF_MANY_COLUMNS = 128;
 /** Subgroups of a workgroup on matrices: enough rows that share what is read of keys and values. */
 const SUBGROUPS = 4;
 /** Fewer, for which there is room where these do not fit; they may be faster elsewhere. */
@@ -77,7 +77,6 @@ export function forwardCandidates(gpu: Gpu, { headDim, precision, lse }: Forward
     others: [
       ...(half ? [{ variant: "tiled_half" as const }] : []),
       { variant: "tiled" },
-      ...(half && tiledHalfBytes(headDim, { copies: true }) <= most ? [{ variant: "tiled_half" as const, copies: true }] : []),
       ...COLUMNS.filter((columns) => columns !== usual && tiledBytes(columns) <= most).map((columns) => ({
         variant: "tiled" as const,
         columns,
@@ -122,7 +121,7 @@ function measured(gpu: Gpu, key: string, possible: readonly AttentionKernel[]): 
 }
 
 function same(a: AttentionKernel, b: AttentionKernel): boolean {
-  return a.variant === b.variant && a.columns === b.columns && a.copies === b.copies && a.subgroups === b.subgroups;
+  return a.variant === b.variant && a.columns === b.columns && a.subgroups === b.subgroups;
 }
 
 /** Name of forward attention among what was measured. */
@@ -141,7 +140,7 @@ function shapeKey({ headDim, precision = "f32", causal }: AttentionShape): strin
 
 /** Whether the kernel for tiles in f16 runs here: it hands numbers round among eight lanes of a subgroup. */
 export function takesHalfTiles(gpu: Gpu, headDim: number): boolean {
-  const fits = headDim <= LONGEST_HEAD && tiledHalfBytes(headDim, { copies: false }) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
+  const fits = headDim <= LONGEST_HEAD && tiledHalfBytes(headDim) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
   return fits && gpu.precision === "f16" && gpu.has("shader-f16") && gpu.subgroupSize >= 8;
 }
 

@@ -18,8 +18,6 @@ export interface AttentionKernel {
   readonly variant: AttentionVariant;
   /** Columns of a tile of the variant `tiled`, forward; chosen by the adapter when left out. */
   readonly columns?: TileColumns;
-  /** Whether the variant `tiled_half` keeps two copies of keys and values in workgroup memory: see `tiled_half_wgsl.ts`. */
-  readonly copies?: boolean;
   /** Subgroups of a workgroup of the variant `subgroup_matrix`, in the backward pass pairs of them; 4 when left out. */
   readonly subgroups?: number;
 }

@@ -30,18 +30,18 @@ export interface TiledHalfArgs extends TiledHalfOptions {
  * @throws {Error} when a head is too long
  */
 export function recordTiledHalf(plan: Plan, args: TiledHalfArgs): void {
-  const { q, k, v, ranges, out, headDim, causal, copies, params, label, flops } = args;
+  const { q, k, v, ranges, out, headDim, causal, params, label, flops } = args;
   if (headDim > LONGEST_HEAD) {
     throw new Error(`attention: heads of ${headDim} numbers are too long for "tiled_half", which takes ${LONGEST_HEAD}`);
   }
-  expectWorkgroupMemory(plan.gpu, tiledHalfBytes(headDim, { copies }));
+  expectWorkgroupMemory(plan.gpu, tiledHalfBytes(headDim));
   const { rows, keys, heads, kv_heads: kvHeads } = params;
   const inHalf = (name: "q" | "k" | "v", own: { x: Tensor; rows: number; heads: number; tile: number; across: boolean }) =>
     halfHeads(plan, { ...own, headDim, offset: params[`${name}_offset`], stride: params[`${name}_stride`] });
   const ofQ = inHalf("q", { x: q, rows, heads, tile: HALF_ROWS, across: true });
   const ofK = inHalf("k", { x: k, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: true });
   const ofV = inHalf("v", { x: v, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: false });
-  plan.dispatch({ label: copies ? `${label} copies` : label, code: tiledHalfForward(headDim, { causal, copies }) }, {
+  plan.dispatch({ label, code: tiledHalfForward(headDim, { causal }) }, {
     tensors: {
       ...{ q: ofQ.half, k: ofK.half, v: ofV.half, ranges, y: out },
       ...{ q_scales: ofQ.scales, k_scales: ofK.scales, v_scales: ofV.scales },

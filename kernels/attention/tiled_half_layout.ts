@@ -1,6 +1,5 @@
 /** Sizes of attention in f16 tiles, and how these lie in workgroup memory: see `tiled_half_wgsl.ts`. */
 import { paddedHead } from "./half_heads.ts";
-import { range } from "./text.ts";
 
 /** Rows of a workgroup. */
 export const HALF_ROWS = 128;
@@ -29,47 +28,28 @@ export const QUERY_LINES = HALF_ROWS / 4 / LINE;
 export const KEYS_AT = DEPTH * QUERY_LINES;
 
 /** Bytes of workgroup memory. */
-export function tiledHalfBytes(headDim: number, options: { copies: boolean }): number {
-  return 8 * LINE * (stageLines(headDim, options) + HALF_KEYS * QUERY_LINES) + 32;
+export function tiledHalfBytes(headDim: number): number {
+  return 8 * LINE * (stageLines(headDim) + HALF_KEYS * QUERY_LINES) + 32;
 }
 
 /** Lines of `stage`. */
-export function stageLines(headDim: number, { copies }: { copies: boolean }): number {
-  const { lines } = copies ? TWICE : ONCE;
-  return Math.max(KEYS_AT + DEPTH * lines(HALF_KEYS / 4), DEPTH * lines(cutColumns(headDim).vectors));
+export function stageLines(headDim: number): number {
+  return Math.max(KEYS_AT + DEPTH * linesOf(HALF_KEYS / 4), DEPTH * linesOf(cutColumns(headDim).vectors));
 }
 
-/** How numbers that meet vectors of rows, keys and values, lie in workgroup memory. */
-export interface Layout {
-  /** Lines of so many vectors. */
-  lines(vectors: number): number;
-  /** Writes `value`, vector number `vector` of what begins with line `line`; expressions. */
-  put(line: string, vector: string, value: string): string;
-  /** Reads into `name` a thread's vector number `at + tx` of what begins with line `line`. */
-  read(name: string, line: number, at: number): string;
-  /** Number n of a vector that was read, four times. */
-  times4(name: string, n: number): string;
-  /** Reads a pair of numbers, of vector number `at + tx / 2` the first or, in odd threads, the second two. */
-  readPair(name: string, line: number, at: number): string;
-}
+/** Lines of so many vectors. */
+export const linesOf = (vectors: number): number => Math.ceil(vectors / LINE);
 
-/** A copy of each number. */
-export const ONCE: Layout = {
-  lines: (vectors) => Math.ceil(vectors / LINE),
-  put: (line, vector, value) => `stage[${line} + ${vector} / ${LINE}u][${vector} % ${LINE}u] = ${value};`,
-  read: (name, line, at) => `let ${name} = stage[${line + (at >> 4)}][${at % LINE}u + tx];`,
-  times4: (name, n) => `vec4<f16>(${name}.${PARTS[n]})`,
-  readPair: (name, line, at) =>
-    `let ${name}_four = stage[${line + (at >> 4)}][${at % LINE}u + tx / 2u]; let ${name} = select(${name}_four.xy, ${name}_four.zw, odd);`,
-};
+/** Writes `value`, vector number `vector` of what begins with line `line`; expressions. */
+export const put = (line: string, vector: string, value: string): string =>
+  `stage[${line} + ${vector} / ${LINE}u][${vector} % ${LINE}u] = ${value};`;
 
-/** Two. */
-export const TWICE: Layout = {
-  lines: (vectors) => Math.ceil(2 * vectors / LINE),
-  put: (line, vector, value) =>
-    `{ let line = ${line} + ${vector} / 8u; let at = 2u * (${vector} % 8u); let four = ${value}; ` +
-    `stage[line][at] = four.xxyy; stage[line][at + 1u] = four.zzww; }`,
-  read: (name, line, at) => range(2).map((n) => `let ${name}_${n} = stage[${line + (at >> 3)}][2u * tx + ${n}u];`).join(" "),
-  times4: (name, n) => `${name}_${n >> 1}.${n & 1 ? "zwzw" : "xyxy"}`,
-  readPair: (name, line, at) => `let ${name}_0 = stage[${line + (at >> 3)}][tx];`,
-};
+/** Reads into `name` a thread's vector number `at + tx` of what begins with line `line`. */
+export const read = (name: string, line: number, at: number): string => `let ${name} = stage[${line + (at >> 4)}][${at % LINE}u + tx];`;
+
+/** Number n of a vector that was read, four times. */
+export const times4 = (name: string, n: number): string => `vec4<f16>(${name}.${PARTS[n]})`;
+
+/** Reads a pair of numbers, of vector number `at + tx / 2` the first or, in odd threads, the second two. */
+export const readPair = (name: string, line: number, at: number): string =>
+  `let ${name}_four = stage[${line + (at >> 4)}][${at % LINE}u + tx / 2u]; let ${name} = select(${name}_four.xy, ${name}_four.zw, odd);`;

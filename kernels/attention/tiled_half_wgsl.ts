@@ -8,12 +8,24 @@
  *
  * A weight has its value's power of two in it, and what a row's weights are relative to is the largest of these: none is beyond 1, and what f16 rounds
  * is small beside what the row's result is made of, however large the values of its neighbours are. The sum of weights is taken without these powers.
- *
- * With `copies`, keys and values lie in workgroup memory with two copies of each number: see `tile_sums_wgsl.ts` of the matrix product.
  */
 import { PARAMS_WGSL, range, repeat, tilePlace } from "./text.ts";
 import { paddedHead } from "./half_heads.ts";
-import { cutColumns, DEPTH, HALF_KEYS, HALF_ROWS, KEYS_AT, LINE, ONCE, QUERY_LINES, stageLines, TWICE } from "./tiled_half_layout.ts";
+import {
+  cutColumns,
+  DEPTH,
+  HALF_KEYS,
+  HALF_ROWS,
+  KEYS_AT,
+  LINE,
+  linesOf,
+  put,
+  QUERY_LINES,
+  read,
+  readPair,
+  stageLines,
+  times4,
+} from "./tiled_half_layout.ts";
 
 const THREADS = 128;
 const PARTS = "xyzw";
@@ -23,8 +35,6 @@ const HALVES = [0, 1];
 export interface TiledHalfOptions {
   /** See `AttentionOperands`. */
   causal: boolean;
-  /** Whether keys and values lie in workgroup memory with two copies of each number. */
-  copies: boolean;
 }
 
 /** Statements for every vector of a thread's scores: half p of the rows, half g of the keys, key n of its four. */
@@ -40,8 +50,7 @@ const larger = (a: string, b: string): string => `max(${a}, ${b})`;
  * The kernel: q, k, v and their scales, ranges → y (rows, heads · headDim). Workgroups: see `tilePlace`. Strides in the parameters are rows of a
  * head in `q`, and in `k` and `v`.
  */
-export function tiledHalfForward(headDim: number, { causal, copies }: TiledHalfOptions): string {
-  const { lines, put, read, readPair, times4 } = copies ? TWICE : ONCE;
+export function tiledHalfForward(headDim: number, { causal }: TiledHalfOptions): string {
   const { vectors, quads, pair } = cutColumns(headDim);
   const depth = paddedHead(headDim);
   const [rowQuads, keyQuads] = [HALF_ROWS / 4, HALF_KEYS / 4];
@@ -75,18 +84,18 @@ ${
     if (of_key >= keys.x && of_key < keys.y) { v${i} = v[(kv_head * params.k_stride + first + key) * ${vectors}u + i]; }`);
   const multiplyScores = repeat(DEPTH, (n) =>
     `{ ${HALVES.map((p) => `let a${p} = stage[${n * QUERY_LINES + p}][ty];`).join(" ")} ` +
-    HALVES.map((g) => read(`b${g}`, KEYS_AT + n * lines(keyQuads), 8 * g)).join(" ") + "\n" +
+    HALVES.map((g) => read(`b${g}`, KEYS_AT + n * linesOf(keyQuads), 8 * g)).join(" ") + "\n" +
     eachScore((p, g, n) => `h${p}${g}_${n} = fma(a${p}, ${times4(`b${g}`, n)}, h${p}${g}_${n});`) + " }");
   const multiplyValues = repeat(
     DEPTH,
     (n) =>
       `{ let at = ty ^ flip ^ ${(n >> 2) << 2}u; let a0 = weights[here + ${n}u][at]; let a1 = weights[here + ${n}u][at ^ 16u];\n` +
       range(quads).map((j) =>
-        `${read(`b${j}`, n * lines(vectors), 8 * j)} ` +
+        `${read(`b${j}`, n * linesOf(vectors), 8 * j)} ` +
         HALVES.map((p) => range(4).map((c) => `h${p}${j}_${c} = fma(a${p}, ${times4(`b${j}`, c)}, h${p}${j}_${c});`).join(" ")).join(" ")
       ).join("\n") +
       (pair
-        ? `\n${readPair("e", n * lines(vectors), 8 * quads)} ` +
+        ? `\n${readPair("e", n * linesOf(vectors), 8 * quads)} ` +
           HALVES.map((p) => HALVES.map((c) => `h${p}z_${c} = fma(a${p}, ${times4("e", c)}, h${p}z_${c});`).join(" ")).join(" ")
         : "") +
       " }",
@@ -125,7 +134,7 @@ ${PARAMS_WGSL}
 @group(0) @binding(7) var<storage, read> k_scales: array<vec4<f32>>; // (kvHeads, keys)
 @group(0) @binding(8) var<storage, read> v_scales: array<vec4<f32>>;
 // lines of [number][row / 4] and [number][key / 4], or of [key][number / 4]
-var<workgroup> stage: array<array<vec4<f16>, ${LINE}>, ${stageLines(headDim, { copies })}>;
+var<workgroup> stage: array<array<vec4<f16>, ${LINE}>, ${stageLines(headDim)}>;
 var<workgroup> weights: array<array<vec4<f16>, ${rowQuads}>, ${HALF_KEYS}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
 var<workgroup> from_end: atomic<u32>;
 var<workgroup> to_end: atomic<u32>;
@@ -172,7 +181,7 @@ ${readScores}
     while (number < ${depth}u) {
       workgroupBarrier();
 ${moves(ofQ, (i) => `stage[i / ${LINE}u][i % ${LINE}u] = q${i};`)}
-${moves(ofK, (i) => put(`${KEYS_AT}u + i / ${keyQuads}u * ${lines(keyQuads)}u`, `(i % ${keyQuads}u)`, `k${i}`))}
+${moves(ofK, (i) => put(`${KEYS_AT}u + i / ${keyQuads}u * ${linesOf(keyQuads)}u`, `(i % ${keyQuads}u)`, `k${i}`))}
       workgroupBarrier();
       number += ${DEPTH}u;
       if (number < ${depth}u) {
@@ -230,7 +239,7 @@ ${
   }
     while (key < ${HALF_KEYS}u) {
       workgroupBarrier();
-${moves(ofV, (i) => put(`i / ${vectors}u * ${lines(vectors)}u`, `(i % ${vectors}u)`, `v${i}`))}
+${moves(ofV, (i) => put(`i / ${vectors}u * ${linesOf(vectors)}u`, `(i % ${vectors}u)`, `v${i}`))}
       workgroupBarrier();
       let here = key;
       let flip = (here / 16u % 2u) << 1u;

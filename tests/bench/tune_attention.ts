@@ -74,8 +74,8 @@ export async function tuneAttention(
 }
 
 /** A kernel in a few words. */
-function nameOf({ variant, columns, copies, subgroups }: AttentionKernel): string {
-  const sizes = [columns && `${columns} columns`, copies && "copies", subgroups && `${subgroups} subgroups`].filter(Boolean);
+function nameOf({ variant, columns, subgroups }: AttentionKernel): string {
+  const sizes = [columns && `${columns} columns`, subgroups && `${subgroups} subgroups`].filter(Boolean);
   return `${variant.replace("_", " ")}${sizes.length ? `, ${sizes.join(", ")}` : ""}`;
 }
 

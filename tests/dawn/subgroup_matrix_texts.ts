@@ -67,12 +67,8 @@ Deno.test({
       }
     }
     for (const headDim of [20, 80, 96]) {
-      for (const copies of [false, true]) {
-        texts.push([
-          `attention f16 ${headDim}${copies ? " copies" : ""}`,
-          `enable subgroups; diagnostic(off, subgroup_uniformity); ${tiledHalfForward(headDim, { causal: true, copies })}`,
-        ]);
-      }
+      const half = tiledHalfForward(headDim, { causal: true });
+      texts.push([`attention f16 ${headDim}`, `enable subgroups; diagnostic(off, subgroup_uniformity); ${half}`]);
       for (const across of [true, false]) texts.push([`attention f16 heads ${headDim}`, halfHeadsWgsl(headDim, { across })]);
     }
     for (const [label, code] of texts) {

@@ -31,7 +31,7 @@ Deno.test("tuning: what was measured is read back, added to, kept per adapter, a
   const second: [string, ProductKernel] = ["columns bf16 64x8x8", { variant: "subgroup" }];
   assertEquals(await useTuning(gpu, dir), 0);
   await saveTuning(gpu, { products: new Map([first]) }, dir);
-  const attention: [string, AttentionKernel] = ["forward f16 80", { variant: "tiled_half", copies: true }];
+  const attention: [string, AttentionKernel] = ["forward f16 80", { variant: "tiled", columns: 64 }];
   const path = await saveTuning(gpu, { products: new Map([second]), attention: new Map([attention]) }, dir);
   assertEquals(path, tuningPath(gpu, dir));
   assertEquals(await useTuning(gpu, dir), 3);
