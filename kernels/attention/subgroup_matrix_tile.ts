@@ -26,7 +26,7 @@ export const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) 
 /** Workgroup memory in bytes. */
 export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
   const rows = rowsOfWorkgroup(subgroups);
-  return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 32;
+  return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 64;
 }
 
 /** Subgroups that share rows in the backward pass. */

@@ -68,11 +68,9 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const of = (count: number, text: (i: number) => string) => repeat(count, text);
   // Rows of keys or values, eight numbers at a time: from memory to registers, and from there to workgroup memory.
   const moves = (text: (i: number) => string) => vectorsOfRows({ rows: KEYS, quads: quads / 2, threads }, text);
+  // Behind the last key that is seen, that one again: its scores do not count there. So nothing depends on where the keys end.
   const read = (name: string, start: string) =>
-    moves((i) =>
-      `${name}${i} = vec4<u32>();
-      if (${start} + of_row < keys.y) { ${name}${i} = ${name}[(kv_head * params.keys + ${start} + of_row) * ${quads / 2}u + quad]; }`
-    );
+    moves((i) => `${name}${i} = ${name}[(kv_head * params.keys + min(${start} + of_row, keys.y - 1u)) * ${quads / 2}u + quad];`);
   const readKeys = (start: string) => read("k", start);
   const readValues = read("v", "first");
   const put = (name: string) =>
@@ -114,11 +112,14 @@ var<workgroup> seens: array<u32, ${rows}>;
 var<workgroup> largest: array<f32, ${rows}>; // what a row's weights are relative to
 var<workgroup> sums: array<f32, ${rows}>; // of a row's weights
 var<workgroup> fades: array<f32, ${rows}>;
-var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next three lines say
-const FROM_END = 0u; // of where keys begin, counted down
+var<workgroup> most: array<atomic<u32>, 8>; // the largest of what the next lines say
+const FROM_END = 0u; // of where the keys of a row begin, counted down
 const TO_END = 1u; // of where they end
-const HIGHER = 2u; // whether a score lies too far beyond the largest one
-var<workgroup> span: vec4<u32>; // first key, one after the last, HIGHER
+const FROM = 2u; // of where they begin
+const TO = 3u; // of where they end, counted down
+const HIGHER = 4u; // whether a score lies too far beyond the largest one
+var<workgroup> span: vec4<u32>; // the first key of a row, and one after the last; the first that all see, and one after the last
+var<workgroup> raised: vec4<u32>; // HIGHER
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
 
@@ -137,6 +138,10 @@ ${matrixMain(threads, primitives)}
       atomicMax(&most[FROM_END], 0xffffffffu - own.x);
       atomicMax(&most[TO_END], end);
     }
+    if (row < params.rows) {
+      atomicMax(&most[FROM], own.x);
+      atomicMax(&most[TO], 0xffffffffu - select(0u, end, seen > 0u));
+    }
   }
 ${
     vectorsOfRows({ rows, quads, threads }, () =>
@@ -147,7 +152,9 @@ ${
       tile[of_row * ${stride}u + quad] = ${inHalf("value")};`)
   }
   workgroupBarrier();
-  if (thread == 0u) { span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), 0u, 0u); }
+  if (thread == 0u) {
+    span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), atomicLoad(&most[FROM]), 0xffffffffu - atomicLoad(&most[TO]));
+  }
   let keys = workgroupUniformLoad(&span);
 ${
     of(down, (d) =>
@@ -184,36 +191,35 @@ ${of(down, (d) => primitives.store(`s${d}`, inScores(d, j * shape.columns)))}
   }
     workgroupBarrier();
 ${put("v")}
-    if (first + ${KEYS}u < keys.y) {
 ${readKeys(`first + ${KEYS}u`)}
-    }
+    let whole = first >= keys.z && first + ${KEYS}u <= keys.w; // all of these keys are seen by all rows
 ${
     ofLane((n) =>
       `    var top${n} = LOWEST;
 ${foursOfLane.map((f) => `var s${n}_${f} = vec4<f32>();`).join(" ")}
     { ${rowOf(n)}
-${
-        eachFour((f) =>
-          `s${n}_${f} = select(vec4<f32>(LOWEST), scores[row * ${STRIDE}u + quad], ${inside(n)}); ` +
-          `top${n} = max(top${n}, max(max(s${n}_${f}.x, s${n}_${f}.y), max(s${n}_${f}.z, s${n}_${f}.w)));`
-        )
-      }
+${eachFour((f) => `s${n}_${f} = scores[row * ${STRIDE}u + quad];`)}
+    if (!whole) {
+${eachFour((f) => `s${n}_${f} = select(vec4<f32>(LOWEST), s${n}_${f}, ${inside(n)});`)}
+    }
+${foursOfLane.map((f) => `top${n} = max(top${n}, max(max(s${n}_${f}.x, s${n}_${f}.y), max(s${n}_${f}.z, s${n}_${f}.w)));`).join("\n")}
     ${overLanes(`top${n}`, (a, b) => `max(${a}, ${b})`)} }
     let before${n} = largest[${ofRow(n)}];
     if (top${n} > before${n} + RISE) { atomicOr(&most[HIGHER], 1u); }`
     )
   }
     workgroupBarrier();
-    if (thread == 0u) { span.z = atomicLoad(&most[HIGHER]); }
-    let raise = workgroupUniformLoad(&span).z != 0u;
+    if (thread == 0u) { raised.x = atomicLoad(&most[HIGHER]); }
+    let raise = workgroupUniformLoad(&raised).x != 0u;
 ${
     ofLane((n) =>
       `    { ${rowOf(n)}
     let now = select(before${n}, max(before${n}, top${n}), raise);
+    let base = select(now, 0.0, now == LOWEST); // of a row that has seen no key: 2^(LOWEST - 0) is 0
     var sum = 0.0;
 ${
         eachFour((f) =>
-          `let p = select(vec4<f32>(0.0), exp2(s${n}_${f} - now), ${inside(n)}); ` +
+          `let p = exp2(s${n}_${f} - base); ` +
           `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${STRIDE}u + quad] = vec4<f16>(p);`
         )
       }

@@ -10,7 +10,7 @@ import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { largestMatrices } from "../../kernels/subgroup_matrix.ts";
 import { CACHE, type Case, compute, operands, PACKED } from "./attention_support.ts";
 import { alignedBytes, matricesOf } from "./emulated_matrices.ts";
-import { fullRanges } from "./key_ranges.ts";
+import { causalRanges, fullRanges } from "./key_ranges.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 
 /** In one order of workgroups only, since compiling takes most of the time; the other tiled kernels are tried in both. */
@@ -29,6 +29,14 @@ const CASES: Record<string, Case> = {
   "packed sequences and padding": { ranges: PACKED, keys: 77, heads: 6, kvHeads: 2, headDim: 20 },
   "a cache": { ranges: CACHE, keys: 301, heads: 3, kvHeads: 1, headDim: 20 },
   "one key": { ranges: new Uint32Array([0, 1]), keys: 1, heads: 2, kvHeads: 1, headDim: 20 },
+  "a picture, of which all rows see whole tiles of keys": {
+    ranges: fullRanges({ segments: [150] }),
+    keys: 150,
+    heads: 1,
+    kvHeads: 1,
+    headDim: 20,
+  },
+  "a long sequence": { ranges: causalRanges({ segments: [150] }), keys: 150, heads: 2, kvHeads: 1, headDim: 20 },
   "blocks": { ranges: fullRanges({ segments: [9, 64] }), keys: 73, heads: 2, kvHeads: 2, headDim: 20 },
 };
 

@@ -99,7 +99,7 @@ export function alignedBytes(code: string): number {
     "vec4<f32>": 16,
     "vec4<f16>": 8,
   };
-  const declared = [...code.matchAll(/var<workgroup> (\w+): (?:array<(.+), (\d+)>|(.+));/g)].map(([, name, of, count, single]) => {
+  const declared = [...code.matchAll(/var<workgroup> (\w+): (?:array<(.+), (\d+)>|([^;]+));/g)].map(([, name, of, count, single]) => {
     const bytes = of ? sizes[of] * Number(count) : sizes[single];
     assertEquals(bytes % 16, 0, `${name}: ${bytes} bytes`);
     return bytes;
