@@ -1,8 +1,9 @@
 /** Activations as f16 rows with a power of two each, for products that take f16 factors. Letters: M rows, K their length. */
+import type { Gpu } from "../gpu.ts";
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
-import halfRowsCode from "./half_rows.wgsl" with { type: "text" };
+import { halfRowsWgsl } from "./half_rows_wgsl.ts";
 
 /** Rows in f16, and what undoes their scales. */
 export interface HalfRows {
@@ -26,6 +27,16 @@ export interface HalfRowsArgs {
   peak: number;
 }
 
+/** Sizes of a workgroup, and fours of a row that an invocation has registers for. */
+const [THREADS, MOST_HELD] = [[128, 256, 512], 20];
+
+/** The smallest workgroup that holds a row in registers, otherwise the largest there is. */
+function workgroupOf({ device }: Gpu, quads: number): { threads: number; held: number } {
+  const possible = THREADS.filter((threads) => threads <= device.limits.maxComputeInvocationsPerWorkgroup);
+  const threads = possible.find((threads) => quads <= MOST_HELD * threads) ?? possible.at(-1)!;
+  return { threads, held: Math.min(MOST_HELD, Math.ceil(quads / threads)) };
+}
+
 /** The rows that a plan's last step used. */
 const latest = new WeakMap<Plan, HalfRows & { key: string; x: Tensor; length: number }>();
 
@@ -37,7 +48,7 @@ export function halfRows(plan: Plan, args: HalfRowsArgs): HalfRows {
   const padded = Math.ceil(depth / tileDepth) * tileDepth;
   const half = plan.scratch([rows, padded], { dtype: "f16", label: "f16 rows" });
   const rowScales = plan.scratch([rows], { label: "row scales" });
-  plan.dispatch({ label: "linear f16 rows", code: halfRowsCode, constants: { PEAK: peak } }, {
+  plan.dispatch({ label: "linear f16 rows", code: halfRowsWgsl({ ...workgroupOf(plan.gpu, padded / 4), peak }) }, {
     tensors: { x, y: half, row_scales: rowScales },
     params: { rows, quads: depth / 4, padded: padded / 4 },
     workgroups: grid1d(rows, 1),

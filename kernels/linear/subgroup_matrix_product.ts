@@ -43,6 +43,8 @@ const large = (tile: MatrixTile, rows: number, columns: number): MeasuredTile =>
   inPairs: { rows, columns },
 });
 
+/** For rows that one tile holds, where reading the weights is what takes the time. */
+const FEW_ROWS_TILE: MatrixTile = { rows: 64, columns: 128, depth: 32, down: 2, across: 2 };
 const MEASURED: readonly MeasuredTile[] = [
   large({ rows: 128, columns: 128, depth: 64, down: 4, across: 2 }, 1.82, 1.75),
   {
@@ -52,7 +54,7 @@ const MEASURED: readonly MeasuredTile[] = [
   },
   large({ rows: 256, columns: 128, depth: 32, down: 8, across: 2 }, 1.93, 1.93),
   large({ rows: 128, columns: 256, depth: 32, down: 2, across: 4 }, 1.79, 1.94),
-  large({ rows: 64, columns: 128, depth: 32, down: 2, across: 2 }, 1.07, 1.22),
+  large(FEW_ROWS_TILE, 1.07, 1.22),
   large({ rows: 64, columns: 64, depth: 64, down: 2, across: 2 }, 1.1, 1.1),
 ];
 /** The tiles that a product may be computed with. */
@@ -120,6 +122,11 @@ function estimate(form: Form, { rows, columns, depth }: Sizes, { tile, alone, in
  */
 export function matrixTile(gpu: Gpu, form: Form, sizes: Sizes): { matrixTile: MatrixTile; splits: number } {
   const possible = matrixTiles(gpu, form);
+  if (sizes.rows <= FEW_ROWS_TILE.rows && possible.includes(FEW_ROWS_TILE)) {
+    const workgroups = Math.ceil(sizes.columns / FEW_ROWS_TILE.columns);
+    const cuts = cutsOf(FEW_ROWS_TILE, sizes).filter((splits) => splits === 1 || splits * workgroups <= CORES);
+    return { matrixTile: FEW_ROWS_TILE, splits: cuts.at(-1)! };
+  }
   const choices = MEASURED.filter(({ tile }) => possible.includes(tile)).flatMap((measured) =>
     cutsOf(measured.tile, sizes).map((splits) => ({
       matrixTile: measured.tile,

@@ -2,7 +2,7 @@
  * WGSL of the matrix products for GPUs: tiles in workgroup memory, 8 × 8 sums an invocation, the next tiles on their way from memory while this
  * one is multiplied. Letters and forms as in `product_wgsl.ts`; what an invocation does with its tiles stands in `tile_sums_wgsl.ts`.
  *
- * With `half`, activations are f16 rows with a power of two each (`half_rows.wgsl`), weights are rounded to f16, and products are summed in f16
+ * With `half`, activations are f16 rows with a power of two each (`half_rows_wgsl.ts`), weights are rounded to f16, and products are summed in f16
  * over `halfSum` numbers, then in f32. The error of these sums grows with the square root of that number.
  */
 import { type Epilogue, type Form, header, type ProductWgsl } from "./product_wgsl.ts";

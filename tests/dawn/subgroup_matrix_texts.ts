@@ -9,12 +9,12 @@ import { halfHeadsWgsl } from "../../kernels/attention/half_heads.ts";
 import { tiledHalfForward } from "../../kernels/attention/tiled_half_wgsl.ts";
 import { openDawn } from "../../kernels/dawn/dawn.ts";
 import { requestGpu } from "../../kernels/gpu.ts";
+import { halfRowsWgsl } from "../../kernels/linear/half_rows_wgsl.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import flatCode from "../../kernels/element/flat.wgsl" with { type: "text" };
 import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };
-import halfRowsCode from "../../kernels/linear/half_rows.wgsl" with { type: "text" };
 
 const SHAPES = [{ rows: 16, columns: 16, depth: 16 }, { rows: 16, columns: 8, depth: 16 }, { rows: 8, columns: 8, depth: 8 }];
 
@@ -25,7 +25,7 @@ Deno.test({
   async fn() {
     await using gpu = await requestGpu({ gpu: await openDawn({ backend: "null" }) });
     assert(gpu.has("chromium-experimental-subgroup-matrix" as GPUFeatureName));
-    const texts = [["f16 rows", halfRowsCode], ["f16 keys", `${keysInHalfCode}\n${flatCode}`]];
+    const texts = [["f16 rows", halfRowsWgsl({ threads: 128, held: 7, peak: 14 })], ["f16 keys", `${keysInHalfCode}\n${flatCode}`]];
     for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       for (const form of ["rows", "columns"] as const) {
         for (const shape of SHAPES) {

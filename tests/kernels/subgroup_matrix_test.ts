@@ -286,9 +286,10 @@ Deno.test("subgroup matrices: the tile and the cut that leave the fewest cores o
   assertEquals(of(576, 3584, 3584, { form: "columns" }), "64x128x32 by 2x2 / 1");
   assertEquals(of(576, 3584, 18944), "128x128x64 by 4x2 / 4");
   assertEquals(of(576, 1280, 1280), "64x64x64 by 2x2 / 1");
-  // others: where few workgroups sum for long, and where cutting takes longer than it saves
-  assertEquals(of(12, 3584, 18944), "64x64x64 by 2x2 / 8");
-  assertEquals(of(12, 512, 1024), "64x64x64 by 2x2 / 1");
+  // few rows: as many workgroups as there are cores
+  assertEquals(of(12, 3584, 18944), "64x128x32 by 2x2 / 4");
+  assertEquals(of(12, 512, 1024), "64x128x32 by 2x2 / 4");
+  assertEquals(of(1, 8, 8), "64x128x32 by 2x2 / 1");
 });
 
 Deno.test("subgroup matrices: tiles that the adapter has the matrices, the memory and the invocations for", () => {

@@ -1,0 +1,73 @@
+/**
+ * WGSL of rows of f32 as f16, each times the power of two that brings its largest number to [2^peak, 2^(peak + 1)), and what undoes it. A workgroup
+ * owns a row and holds all of it in registers, so that it is read once.
+ */
+
+/** Options of {@linkcode halfRowsWgsl}. */
+export interface HalfRowsOptions {
+  /** Invocations of a workgroup, a multiple of 16. */
+  threads: number;
+  /** Fours of a row that an invocation holds; what is beyond so many for each is read again. */
+  held: number;
+  /** See above. */
+  peak: number;
+}
+
+/** Largest numbers that are left for all invocations to look at. */
+const LAST = 16;
+
+const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
+
+/** x (rows, 4 · quads) → y (rows, 4 · padded), filled up with zeros, and row_scales (rows). A workgroup for each row, folded into x and y. */
+export function halfRowsWgsl({ threads, held, peak }: HalfRowsOptions): string {
+  const place = (i: number) => `local + ${i * threads}u`;
+  return `enable f16;
+struct Params {
+  rows: u32,
+  quads: u32, // of a row of x, four numbers each
+  padded: u32, // quads of a row of y
+}
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f16>>;
+@group(0) @binding(2) var<storage, read_write> row_scales: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+var<workgroup> peaks: array<f32, ${threads}>;
+var<workgroup> largest: array<f32, ${LAST}>;
+
+@compute @workgroup_size(${threads})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let row = group.y * groups.x + group.x;
+  let of_x = min(row, params.rows - 1u) * params.quads;
+  var peak = vec4<f32>(0.0);
+${lines(held, (i) => `var v${i} = vec4<f32>(0.0); if (${place(i)} < params.quads) { v${i} = x[of_x + ${place(i)}]; }`)}
+${lines(held, (i) => `peak = max(peak, abs(v${i}));`)}
+  for (var quad = ${place(held)}; quad < params.quads; quad += ${threads}u) { peak = max(peak, abs(x[of_x + quad])); }
+  peaks[local] = max(max(peak.x, peak.y), max(peak.z, peak.w));
+  workgroupBarrier();
+  if (local < ${LAST}u) {
+    var most = 0.0;
+${lines(threads / LAST, (i) => `    most = max(most, peaks[local + ${i * LAST}u]);`)}
+    largest[local] = most;
+  }
+  workgroupBarrier();
+  if (row >= params.rows) { return; }
+  var most = 0.0;
+${lines(LAST, (i) => `  most = max(most, largest[${i}]);`)}
+  // exponents as they stand in a float, 127 too large; both factors stay normal numbers
+  let exponent = i32(bitcast<u32>(most) >> 23u);
+  let up = u32(clamp(${254 + peak} - exponent, 1, 253));
+  let scale = bitcast<f32>(up << 23u);
+  let of_y = row * params.padded;
+${lines(held, (i) => `if (${place(i)} < params.padded) { y[of_y + ${place(i)}] = vec4<f16>(v${i} * scale); }`)}
+  for (var quad = ${place(held)}; quad < params.padded; quad += ${threads}u) {
+    var value = vec4<f32>(0.0);
+    if (quad < params.quads) { value = x[of_x + quad] * scale; }
+    y[of_y + quad] = vec4<f16>(value);
+  }
+  if (local == 0u) { row_scales[row] = bitcast<f32>((254u - up) << 23u); }
+}`;
+}
