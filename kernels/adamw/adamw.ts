@@ -1,4 +1,5 @@
 /** AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), as `torch.optim.AdamW` computes it. */
+import { flatPieces } from "../flat_pieces.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import code from "./adamw.wgsl" with { type: "text" };
@@ -49,11 +50,14 @@ export function adamW(plan: Plan, args: AdamWArgs): void {
   }
   expectShape(hyper, [8]);
   expectShape(norm, [2]);
-  const vectors = Math.ceil(parameter.size / 4);
-  const lanes = Math.min(plan.gpu.software ? 16 : 65535, Math.ceil(vectors / 64));
-  plan.dispatch({ label: "adamw", code }, {
-    tensors: { parameter, gradient, m, v, hyper, norm },
-    params: { vectors, stride: lanes * 64 },
-    workgroups: [lanes],
-  });
+  for (const { start, count } of flatPieces(plan.gpu, parameter.size)) {
+    const vectors = Math.ceil(count / 4);
+    const lanes = Math.min(plan.gpu.software ? 16 : 65535, Math.ceil(vectors / 64));
+    const own = (tensor: Tensor) => tensor.view([count], 4 * start);
+    plan.dispatch({ label: "adamw", code }, {
+      tensors: { parameter: own(parameter), gradient: own(gradient), m: own(m), v: own(v), hyper, norm },
+      params: { vectors, stride: lanes * 64 },
+      workgroups: [lanes],
+    });
+  }
 }

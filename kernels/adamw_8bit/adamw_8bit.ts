@@ -3,6 +3,7 @@
  * 256 numbers, each with its largest magnitude as scale, and one code per number into a table of 256 values ({@linkcode dynamicMap}).
  * The parameters are updated with the new moments before these are quantised, each to the nearest value (of two equally near, the lower).
  */
+import { flatPieces } from "../flat_pieces.ts";
 import type { Gpu } from "../gpu.ts";
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
@@ -95,9 +96,18 @@ export function adamW8bit(plan: Plan, args: AdamW8bitArgs): void {
   expectShape(hyper, [8]);
   expectShape(norm, [2]);
   const [workgroup, lanes] = variant === "serial" ? [8, 1] : [64, 64];
-  plan.dispatch({ label: "adamw_8bit", code, constants: { WORKGROUP: workgroup, LANES: lanes } }, {
-    tensors: { parameter, gradient, ...state, hyper, norm },
-    params: { size, words, blocks },
-    workgroups: grid1d(blocks * lanes, workgroup),
-  });
+  for (const { start, count } of flatPieces(plan.gpu, size)) {
+    const own = { words: Math.ceil(count / 4), blocks: Math.ceil(count / BLOCK) };
+    const codes = (tensor: Tensor) => tensor.view([own.words], start);
+    const scales = (tensor: Tensor) => tensor.view([own.blocks], 4 * start / BLOCK);
+    plan.dispatch({ label: "adamw_8bit", code, constants: { WORKGROUP: workgroup, LANES: lanes } }, {
+      tensors: {
+        ...{ ...state, hyper, norm },
+        ...{ parameter: parameter.view([count], 4 * start), gradient: gradient.view([count], 4 * start) },
+        ...{ mCodes: codes(state.mCodes), vCodes: codes(state.vCodes), mScale: scales(state.mScale), vScale: scales(state.vScale) },
+      },
+      params: { size: count, ...own },
+      workgroups: grid1d(own.blocks * lanes, workgroup),
+    });
+  }
 }

@@ -1,4 +1,5 @@
 /** Norm of all gradients together and the factor that clips them, as `torch.nn.utils.clip_grad_norm_`. */
+import { flatPieces } from "../flat_pieces.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import normCode from "./gradient_norm.wgsl" with { type: "text" };
@@ -23,8 +24,11 @@ export function gradientNorm(plan: Plan, args: GradientNormArgs): Tensor {
   const out = args.out ?? plan.scratch([2], { label: "gradient norm" });
   expectShape(out, [2]);
   const groups = plan.gpu.software ? GROUPS.software : GROUPS.gpu;
-  const sums = plan.scratch([gradients.length, groups], { label: "sums of squares" });
-  gradients.forEach((gradient, i) => {
+  const pieces = gradients.flatMap((gradient) =>
+    flatPieces(plan.gpu, gradient.size).map(({ start, count }) => gradient.view([count], 4 * start))
+  );
+  const sums = plan.scratch([pieces.length, groups], { label: "sums of squares" });
+  pieces.forEach((gradient, i) => {
     plan.dispatch({ label: "sum_of_squares", code: squaresCode }, {
       tensors: { gradient, sums },
       params: { size: gradient.size, first: i * groups },
@@ -33,7 +37,7 @@ export function gradientNorm(plan: Plan, args: GradientNormArgs): Tensor {
   });
   plan.dispatch({ label: "gradient_norm", code: normCode }, {
     tensors: { sums, norm: out },
-    params: { count: gradients.length * groups, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
+    params: { count: pieces.length * groups, max_norm: Number.isFinite(maxNorm) ? maxNorm : 0 },
     workgroups: [1],
   });
   return out;
