@@ -68,6 +68,7 @@ const CORES = 132;
 const CUT = { milliseconds: 0.009, bytes: 1.8e9 };
 /** Numbers of the summed dimension that a workgroup could have summed while it begins and ends. */
 const AROUND = 128;
+
 /** Whether products with these weights are computed by subgroup matrices. Only where factors may be rounded to f16. */
 export function takesSubgroupMatrices(gpu: Gpu, product: { dtype: WeightType; precision?: "f32" | "f16" }): boolean {
   return takesHalf(gpu, product) && gpu.subgroupSize > 0 &&
@@ -103,7 +104,7 @@ interface Sizes {
 
 /**
  * Milliseconds that an H200 takes about, as its cores are handed workgroups, one or two each, until all are done. For the products of the 7B model
- * with 576, 1216 and 3996 rows, from which the rates are, the least estimate is the fastest tile's, or that of one that takes 9 % longer at most.
+ * with 576, 1216 and 3996 rows, from which the rates are, the least estimate is that of the fastest tile, or of one that takes 4 % longer at most.
  */
 function estimate(form: Form, { rows, columns, depth }: Sizes, { tile, alone, inPairs }: MeasuredTile, splits: number): number {
   const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) * splits;
