@@ -145,20 +145,21 @@ export function productKey(form: Form, { rows, columns, depth, dtype }: ProductS
 
 /** Rows that stand for all larger numbers of them in measurements: tiles in plenty whatever they are. */
 const MOST_ROWS = 4096;
-/** What was measured stands for up to so many times the rows, or as much fewer. */
+/** What was measured stands for fewer rows, down to this part of its own, where nothing is nearer; and for more, up to as many times as many. */
 const NEAR = 1.5;
 
-/** What was measured to be the fastest for these rows, otherwise for the number of rows that is nearest. */
+/** What was measured to be the fastest for these rows or the next larger number of them, as that has as many tiles; otherwise the next smaller. */
 function measuredKernel(gpu: Gpu, form: Form, shape: ProductShape): ProductKernel | undefined {
   const exact = gpu.productKernels.get(productKey(form, shape));
   if (exact) return exact;
   const [before, behind] = [`${form} ${shape.dtype} `, `x${shape.columns}x${shape.depth}`];
-  const logOf = (rows: number) => Math.log(Math.min(rows, MOST_ROWS));
-  let nearest: { kernel?: ProductKernel; distance: number } = { distance: Math.log(NEAR) };
+  const rows = Math.min(shape.rows, MOST_ROWS);
+  const near: { count: number; kernel: ProductKernel }[] = [];
   for (const [key, kernel] of gpu.productKernels) {
     if (!key.startsWith(before) || !key.endsWith(behind)) continue;
-    const distance = Math.abs(logOf(Number(key.slice(before.length, -behind.length))) - logOf(shape.rows));
-    if (distance <= nearest.distance) nearest = { kernel, distance };
+    const count = Math.min(Number(key.slice(before.length, -behind.length)), MOST_ROWS);
+    if (count <= NEAR * rows && rows <= NEAR * count) near.push({ count, kernel });
   }
-  return nearest.kernel;
+  near.sort((a, b) => a.count - b.count);
+  return (near.find(({ count }) => count >= rows) ?? near.at(-1))?.kernel;
 }

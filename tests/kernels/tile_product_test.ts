@@ -105,6 +105,23 @@ async function withoutMatrices(): Promise<Gpu> {
   return Object.defineProperty(await requestGpu({ precision: "f16", software: false }), "subgroupMatrices", { value: [] });
 }
 
+Deno.test("products: what was measured stands for the rows below it, where nothing is nearer, and for some more", async () => {
+  const gpu = await withoutMatrices();
+  const shape = { columns: 1024, depth: 2048, dtype: "bf16" } as const;
+  const kernel = (splits: number): ProductKernel => ({ variant: "tiled", tile: { rows: 64, columns: 64, half: true }, splits });
+  [256, 384, 1024].forEach((rows, i) => gpu.productKernels.set(productKey("rows", { ...shape, rows }), kernel(i + 2)));
+  gpu.productKernels.set(productKey("rows", { ...shape, columns: 11024, rows: 300 }), kernel(8));
+  const splits = (rows: number) => {
+    const { tile, splits } = productKernel(gpu, "rows", { ...shape, rows });
+    return tile?.columns === 64 ? splits : "not measured";
+  };
+  assertEquals([180, 256, 257, 384, 500, 700, 1024, 1500].map(splits), [2, 2, 3, 3, 3, 4, 4, 4]);
+  assertEquals([100, 600, 1600, 5000].map(splits), ["not measured", "not measured", "not measured", "not measured"]);
+  gpu.productKernels.set(productKey("rows", { ...shape, rows: 4096 }), kernel(1));
+  assertEquals([3000, 4096, 9000].map(splits), [1, 1, 1]); // tiles in plenty
+  await gpu[Symbol.asyncDispose]();
+});
+
 Deno.test("products are computed as they were measured; every candidate is right for its product; f32 stays f32", async () => {
   await using gpu = await requestGpu({ precision: "f16" });
   const shape = { rows: 300, columns: 1024, depth: 2048, dtype: "bf16" } as const;
@@ -121,13 +138,13 @@ Deno.test("products are computed as they were measured; every candidate is right
   const few = { ...shape, rows: 12 };
   assertEquals(productKernel(hardware, "rows", few), { variant: "vector" });
   assertEquals(productKernel(hardware, "rows", { ...shape, rows: 17 }).variant, "tiled");
+  const threads = (rows: number) => productCandidates(hardware, "rows", { ...shape, rows }).map(({ threads }) => threads);
+  assertEquals([threads(1), threads(8)], [[undefined, 64, 256], [undefined, 128, 256]]);
   const tiled = productCandidates(hardware, "rows", few).find(({ variant }) => variant === "tiled")!;
   hardware.productKernels.set(productKey("rows", few), tiled).set(productKey("rows", { ...shape, rows: 24 }), { variant: "vector" });
   assertEquals(productKernel(hardware, "rows", few), tiled);
   assertEquals(productKernel(hardware, "rows", { ...shape, rows: 24 }).variant, "tiled", "so many rows take no vector product");
   const single = { ...shape, rows: 1 };
-  const threads = (rows: number) => productCandidates(hardware, "rows", { ...shape, rows }).map(({ threads }) => threads);
-  assertEquals([threads(1), threads(8)], [[undefined, 64, 256], [undefined, 128, 256]]);
   hardware.productKernels.set(productKey("rows", single), { variant: "vector", threads: 256 });
   assertEquals(productKernel(hardware, "rows", single), { variant: "vector", threads: 256 });
   await hardware[Symbol.asyncDispose]();
