@@ -124,8 +124,12 @@ export function tileProduct(
   const put = (factor: Factor) =>
     each(factor, (i) => `${lines(4, (r) => `let b${r} = ${factor.value(register(factor, i, r))};`)}\n${sums.put(factor)}`);
   const declare = (factor: Factor) => lines(rounds(factor), (i) => lines(4, (r) => `var ${register(factor, i, r)} = ${factor.type}();`));
-  const { flush } = sums;
-  const multiply = lines(depth, (k) => `${sums.multiply(k)}\n${(k + 1) % halfSum === 0 && k + 1 < depth ? flush : ""}`);
+  const { flush, clear } = sums;
+  const long = half && halfSum > depth; // f16 sums go on from tile to tile; otherwise each begins with its first product
+  const multiply = lines(depth, (k) => {
+    const end = k + 1;
+    return `${sums.multiply(k, { first: !long && k % halfSum === 0 })}\n${end % halfSum === 0 && end < depth ? flush : ""}`;
+  });
   const scale = (row: string) => half ? ` * row_scales[min(${row}, params.rows - 1u)]` : "";
   const finish = split ? "store_part(group.z, " : "store(";
   const step = `
@@ -165,8 +169,9 @@ ${declare(w)}
   ${fetch(a)}
   ${fetch(w)}
   while (k < end) {
-${half && halfSum > depth ? `for (var step = 0u; step < ${halfSum / depth}u && k < end; step++) { ${step} }` : step}
+${long ? `for (var step = 0u; step < ${halfSum / depth}u && k < end; step++) { ${step} }` : step}
 ${flush}
+${long ? clear : ""}
   }
 ${
       sums.sums.map(({ row, column, value }) => {

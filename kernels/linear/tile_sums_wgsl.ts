@@ -35,8 +35,10 @@ export interface TileSums {
   readonly place: string;
   /** Declares the sums, zero. */
   readonly declare: string;
-  /** Adds f16 sums to those of f32 and clears them; nothing where there are none. */
+  /** Adds f16 sums to those of f32; nothing where there are none. */
   readonly flush: string;
+  /** Clears f16 sums. */
+  readonly clear: string;
   /** Everything an invocation sums. */
   readonly sums: readonly TileSum[];
   /**
@@ -44,8 +46,8 @@ export interface TileSums {
    * `b3` are its rows where the summed dimension runs along them, otherwise its columns.
    */
   put(factor: FactorTile): string;
-  /** Sums += products of the tiles' numbers at place `k` of the summed dimension. */
-  multiply(k: number): string;
+  /** Sums += products of the tiles' numbers at place `k` of the summed dimension; `first`: f16 sums are those products, whatever they were. */
+  multiply(k: number, options?: { first: boolean }): string;
 }
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -83,7 +85,8 @@ var<workgroup> tile_a: array<array<${four}, ${copies * rows / 4 + copies}>, ${de
 var<workgroup> tile_w: array<array<${four}, ${columns / 4 + 1}>, ${depth}>;`,
     place: `let tx = thread % ${across}u;\nlet ty = thread / ${across}u;`,
     declare: each((i, g) => `var c${i}_${g} = vec4<f32>();${half ? ` var h${i}_${g} = ${four}();` : ""}`),
-    flush: half ? each((i, g) => `c${i}_${g} += vec4<f32>(h${i}_${g}); h${i}_${g} = ${four}();`) : "",
+    flush: half ? each((i, g) => `c${i}_${g} += vec4<f32>(h${i}_${g});`) : "",
+    clear: half ? each((i, g) => `h${i}_${g} = ${four}();`) : "",
     sums: range(64).map((n) => {
       const [i, g, s] = [n >> 3, (n >> 2) & 1, n & 3];
       return {
@@ -93,12 +96,12 @@ var<workgroup> tile_w: array<array<${four}, ${columns / 4 + 1}>, ${depth}>;`,
       };
     }),
     put: ({ name, along }) => lines(4, (s) => put(name, s, along ? turned(four, s) : `b${s}`)),
-    multiply: (k) =>
+    multiply: (k, { first } = { first: false }) =>
       `{ ${range(2).map((g) => `${readA(k, g)} let vw${g} = tile_w[${k}][tx + ${g * columns / 8}u];`).join(" ")}
 ${
         each((i, g) => {
           const sum = `${half ? "h" : "c"}${i}_${g}`;
-          return `${sum} = fma(${numberOfA(i)}, vw${g}, ${sum});`;
+          return half && first ? `${sum} = ${numberOfA(i)} * vw${g};` : `${sum} = fma(${numberOfA(i)}, vw${g}, ${sum});`;
         })
       } }`,
   };
