@@ -15,9 +15,7 @@ export const XYZW = ["x", "y", "z", "w"];
 export const TILE = 64;
 const THREADS = 256;
 
-/**
- * Columns of a tile. Small ones need few registers and 24 KiB of workgroup memory, wide ones fewer reads for a multiplication and 28 KiB.
- */
+/** Columns of a tile: 64 need few registers and 24 KiB of workgroup memory, 128 fewer reads for a multiplication and 28 KiB. */
 export type TileColumns = 64 | 128;
 
 /** Workgroup memory of a kernel, in bytes. */
@@ -66,9 +64,7 @@ fn union_of(thread: u32, low: vec4<u32>, high: vec4<u32>) -> vec2<u32> {
   return workgroupUniformLoad(&span);
 }`;
 
-/**
- * Beginning of `main`: `row`, the thread's rows, `real`, which of them there are, and `safe`, rows that there are. Groups: see `tilePlace`.
- */
+/** Beginning of `main`: `row`, the thread's rows, `real`, which of them there are, and `safe`, rows that there are. Groups: see `tilePlace`. */
 export const tiledMain = (rows: "queries" | "keys", { causal }: { causal: boolean }): string => {
   const total = rows === "queries" ? "params.rows" : "params.keys";
   return `@compute @workgroup_size(${THREADS})

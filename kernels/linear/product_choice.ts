@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu.ts";
 import { cutsOf } from "./part_sums.ts";
 import type { Form } from "./product_wgsl.ts";
-import { matrixTile, matrixTiles, takesSubgroupMatrices } from "./subgroup_matrix_product.ts";
+import { matrixTile, matrixTiles, takesSubgroupMatrices } from "./subgroup_matrix_choice.ts";
 import { type MatrixTile, matrixTileName } from "./subgroup_matrix_wgsl.ts";
 import { takesHalf } from "./takes_half.ts";
 import type { ProductTile } from "./tile_product_wgsl.ts";
@@ -145,7 +145,7 @@ export function productKey(form: Form, { rows, columns, depth, dtype }: ProductS
 
 /** Rows that stand for all larger numbers of them in measurements: tiles in plenty whatever they are. */
 const MOST_ROWS = 4096;
-/** What was measured stands for fewer rows, down to this part of its own, where nothing is nearer; and for more, up to as many times as many. */
+/** What was measured for some rows stands for up to so many times fewer, or more. */
 const NEAR = 1.5;
 
 /** What was measured to be the fastest for these rows or the next larger number of them, as that has as many tiles; otherwise the next smaller. */

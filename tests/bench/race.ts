@@ -1,6 +1,6 @@
 /**
- * Kernels against each other, for the tuner: all of them in one plan, so that they are measured at the same clock rates. GPUs slow down to a third
- * within milliseconds in which nothing is asked of them.
+ * Kernels against each other, for the tuner: all of them in one plan, so that they are measured at the same clock rates. An H200 slows
+ * down to a third or less within milliseconds in which nothing is asked of it.
  */
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";

@@ -26,7 +26,7 @@ export interface BenchTuneOptions {
   weights?: WeightType;
   /** Number type of the checkpoint's file: `F32`, `BF16` or `F16`. */
   stored: string;
-  /** Rows that are measured; others are computed as the nearest of them. */
+  /** Rows that are measured; others are computed as the next larger or smaller of them, if it is near. */
   rows: readonly number[];
   /** Times that each kernel is measured. */
   repeats: number;

@@ -11,7 +11,7 @@ import { openDawn } from "../../kernels/dawn/dawn.ts";
 import { requestGpu } from "../../kernels/gpu.ts";
 import { halfRowsWgsl } from "../../kernels/linear/half_rows_wgsl.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
-import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
+import { TILES } from "../../kernels/linear/subgroup_matrix_choice.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import flatCode from "../../kernels/element/flat.wgsl" with { type: "text" };
 import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };

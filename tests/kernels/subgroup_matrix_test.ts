@@ -1,20 +1,14 @@
-import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import type { Gpu } from "../../kernels/gpu.ts";
-import { linear } from "../../kernels/linear/linear.ts";
-import { asMatrix, destroyMatrix, firstRows, type Matrix, weightTensors, type WeightType } from "../../kernels/linear/matrix.ts";
+import { destroyMatrix, type Matrix, weightTensors, type WeightType } from "../../kernels/linear/matrix.ts";
 import type { Epilogue, Form } from "../../kernels/linear/product_wgsl.ts";
-import {
-  matrixTile,
-  matrixTiles,
-  subgroupMatrixProduct,
-  takesSubgroupMatrices,
-  TILES,
-} from "../../kernels/linear/subgroup_matrix_product.ts";
-import { type MatrixTile, matrixTileName, subgroupMatrixBytes, subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
+import { takesSubgroupMatrices, TILES } from "../../kernels/linear/subgroup_matrix_choice.ts";
+import { subgroupMatrixProduct } from "../../kernels/linear/subgroup_matrix_product.ts";
+import { type MatrixTile, subgroupMatrixBytes, subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
-import { type SubgroupMatrixShape, subgroupMatrixShapes } from "../../kernels/subgroup_matrix.ts";
+import type { SubgroupMatrixShape } from "../../kernels/subgroup_matrix.ts";
 import { alignedBytes, matricesOf } from "./emulated_matrices.ts";
 import { gpuTest, randomFloats, relativeError } from "./support.ts";
 import { randomMatrix } from "./weights_support.ts";
@@ -24,14 +18,6 @@ const SMALL: { shape: SubgroupMatrixShape; tile: MatrixTile } = {
   shape: { rows: 8, columns: 8, depth: 8 },
   tile: { rows: 32, columns: 16, depth: 16 },
 };
-
-/** An adapter with matrices, as far as the choice of tiles looks at it. */
-const adapter = (limits: object, shape: SubgroupMatrixShape = { rows: 16, columns: 16, depth: 16 }): Gpu =>
-  ({
-    subgroupMatrices: [shape],
-    subgroupSize: 32,
-    device: { limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024, ...limits } },
-  }) as unknown as Gpu;
 
 /** What the kernel makes of activations: f16 times the inverse of its row's power of two. */
 function roundedRows(x: ArrayLike<number>, depth: number): Float64Array {
@@ -202,38 +188,6 @@ gpuTest("subgroup matrices: blocks of a matrix share their rows, other activatio
   destroyMatrix(gpu, weight);
 });
 
-gpuTest("subgroup matrices: taken only where the adapter has fitting ones, never for f32 weights", async (gpu) => {
-  const shapes = subgroupMatrixShapes({
-    subgroupMatrixConfigs: [
-      { componentType: "f16", resultComponentType: "f16", M: 16, N: 16, K: 16 },
-      { componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 16 },
-      { componentType: "i8", resultComponentType: "i32", M: 16, N: 16, K: 32 },
-    ],
-  } as unknown as GPUAdapterInfo);
-  assertEquals(shapes, [{ rows: 16, columns: 8, depth: 16 }]);
-  assertEquals(subgroupMatrixShapes({} as GPUAdapterInfo), []);
-  const like = (facts: object) =>
-    ({ ...adapter({}), subgroupMatrices: shapes, precision: "f16", has: () => true, ...facts }) as unknown as Gpu;
-  assertEquals([takesSubgroupMatrices(like({}), { dtype: "bf16" }), takesSubgroupMatrices(like({}), { dtype: "int4" })], [true, true]);
-  assertEquals(takesSubgroupMatrices(like({}), { dtype: "f32" }), false);
-  assertEquals(takesSubgroupMatrices(like({ precision: "f32" }), { dtype: "bf16" }), false);
-  assertEquals(takesSubgroupMatrices(like({ subgroupSize: 0 }), { dtype: "bf16" }), false);
-  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [] }), { dtype: "bf16" }), false);
-  assertEquals(takesSubgroupMatrices(like({ subgroupMatrices: [{ rows: 24, columns: 24, depth: 24 }] }), { dtype: "bf16" }), false);
-  assertEquals(takesSubgroupMatrices(like({ has: () => false }), { dtype: "bf16" }), false);
-  assertEquals(takesSubgroupMatrices(like(adapter({ maxComputeWorkgroupStorageSize: 16384 })), { dtype: "bf16" }), false);
-  if (gpu.subgroupMatrices.length === 0) {
-    using plan = new Plan(gpu);
-    const weight = firstRows(asMatrix(plan.persistent([8, 8])), 8);
-    assertThrows(
-      () => linear(plan, { x: plan.scratch([8, 8]), weight, kernel: { variant: "subgroup_matrix" } }),
-      Error,
-      "has no subgroup matrices",
-    );
-  }
-  await Promise.resolve();
-});
-
 gpuTest(
   "subgroup matrices: weights read in eights or fours, the summed dimension whole or in parts, odd sizes of all kinds",
   async (gpu) => {
@@ -264,44 +218,6 @@ gpuTest(
     }
   },
 );
-
-Deno.test("subgroup matrices: the tile and the cut that leave the fewest cores of a large GPU idle", () => {
-  const of = (
-    rows: number,
-    columns: number,
-    depth: number,
-    { form = "rows", ...limits }: { form?: Form; maxComputeWorkgroupStorageSize?: number } = {},
-  ) => {
-    const { matrixTile: tile, splits } = matrixTile(adapter(limits), form, { rows, columns, depth });
-    return `${matrixTileName(tile)} / ${splits}`;
-  };
-  const small = { maxComputeWorkgroupStorageSize: 32768 };
-  // what was measured to be the fastest, or nearly so
-  assertEquals(of(1216, 37888, 3584), "256x128x32 by 8x2 / 1");
-  assertEquals(of(1216, 37888, 3584, small), "128x128x32 by 2x2 / 1");
-  assertEquals(of(1216, 3584, 3584), "128x128x64 by 4x2 / 1");
-  assertEquals(of(1216, 3584, 37888, { form: "columns" }), "128x256x32 by 2x4 / 4");
-  assertEquals(of(1216, 18944, 3584, { form: "columns" }), "128x128x32 by 2x2 / 1");
-  assertEquals(of(576, 3584, 3584), "64x64x64 by 2x2 / 1");
-  assertEquals(of(576, 3584, 3584, { form: "columns" }), "64x128x32 by 2x2 / 1");
-  assertEquals(of(576, 3584, 18944), "128x128x64 by 4x2 / 4");
-  assertEquals(of(576, 1280, 1280), "64x64x64 by 2x2 / 1");
-  // few rows: as many workgroups as there are cores
-  assertEquals(of(12, 3584, 18944), "64x128x32 by 2x2 / 4");
-  assertEquals(of(12, 512, 1024), "64x128x32 by 2x2 / 4");
-  assertEquals(of(1, 8, 8), "64x128x32 by 2x2 / 1");
-});
-
-Deno.test("subgroup matrices: tiles that the adapter has the matrices, the memory and the invocations for", () => {
-  const sizes = (gpu: Gpu) => new Set(matrixTiles(gpu, "rows").map(matrixTileName));
-  const small = ["64x128x32 by 2x2", "64x64x64 by 2x2", "128x128x32 by 2x2"];
-  const large = ["128x128x64 by 4x2", "256x128x32 by 4x2", "128x256x32 by 2x4", "256x128x32 by 8x2"];
-  assertEquals(sizes(adapter({})), new Set([...small, ...large]));
-  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 32768 })), new Set(small));
-  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 16384 })), new Set());
-  assertEquals(sizes(adapter({ maxComputeInvocationsPerWorkgroup: 128 })), new Set(small));
-  assertEquals(sizes(adapter({}, { rows: 64, columns: 64, depth: 16 })), new Set());
-});
 
 Deno.test("subgroup matrices: a text for every form, as much workgroup memory as was said", () => {
   for (const form of ["rows", "columns"] as const) {

@@ -1,6 +1,6 @@
 /** What the kernel tests share: one device, random numbers, error measures, finite differences. */
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
-import { takesSubgroupMatrices } from "../../kernels/linear/subgroup_matrix_product.ts";
+import { takesSubgroupMatrices } from "../../kernels/linear/subgroup_matrix_choice.ts";
 import { takesHalf } from "../../kernels/linear/takes_half.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import "../set_up.ts";

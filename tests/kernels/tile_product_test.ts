@@ -105,6 +105,19 @@ async function withoutMatrices(): Promise<Gpu> {
   return Object.defineProperty(await requestGpu({ precision: "f16", software: false }), "subgroupMatrices", { value: [] });
 }
 
+Deno.test("tiled products: NVIDIA's f16 tiles have two copies of each activation, others one, those of f32 none", async () => {
+  const gpu = await withoutMatrices();
+  const named = (name: string) => Object.create(gpu, { name: { value: name }, productKernels: { value: new Map() } }) as Gpu;
+  const copies = (gpu: Gpu, dtype: "bf16" | "f32") =>
+    productKernel(gpu, "rows", { rows: 500, columns: 512, depth: 512, dtype }).tile?.copies ?? false;
+  assertEquals([copies(named("NVIDIA H200"), "bf16"), copies(named("NVIDIA H200"), "f32"), copies(named("Radeon"), "bf16")], [
+    true,
+    false,
+    false,
+  ]);
+  await gpu[Symbol.asyncDispose]();
+});
+
 Deno.test("products: what was measured stands for the rows below it, where nothing is nearer, and for some more", async () => {
   const gpu = await withoutMatrices();
   const shape = { columns: 1024, depth: 2048, dtype: "bf16" } as const;

@@ -11,7 +11,7 @@ import {
 import type { AttentionKernel } from "../../kernels/attention/operands.ts";
 import { type Gpu, requestGpu } from "../../kernels/gpu.ts";
 import { productCandidates, type ProductKernel, productKernel, productKey } from "../../kernels/linear/product_choice.ts";
-import { TILES } from "../../kernels/linear/subgroup_matrix_product.ts";
+import { TILES } from "../../kernels/linear/subgroup_matrix_choice.ts";
 import type { WeightType } from "../../kernels/linear/weight_types.ts";
 import { MaspError } from "../../pipeline/errors.ts";
 import { parseConfig } from "../../pipeline/qwen2_vl/config.ts";
