@@ -82,6 +82,8 @@ export interface MatrixPrimitives {
   store(sums: string, to: SumsPlace): string;
   /** Reads sums. */
   restore(sums: string, from: SumsPlace): string;
+  /** Sets a u32 of workgroup memory, of the subgroup alone and 0 until now, to 1 where a condition holds for one of its lanes. */
+  raise(flag: string, condition: string): string;
 }
 
 /** The real ones: Tint's `chromium_experimental_subgroup_matrix`, whose types name columns before rows. */
@@ -102,6 +104,7 @@ export const SUBGROUP_MATRICES: MatrixPrimitives = {
   store: (sums, { array, at, stride }) => `subgroupMatrixStore<row_major>(&${array.name}, ${at}, ${sums}, ${stride}u);`,
   restore: (sums, { shape: { rows, columns }, array, at, stride }) =>
     `${sums} = subgroupMatrixLoad<subgroup_matrix_result<f32, ${columns}, ${rows}>, row_major>(&${array.name}, ${at}, ${stride}u);`,
+  raise: (flag, condition) => `if (subgroupAny(${condition}) && lane == 0u) { ${flag} = 1u; }`,
 };
 
 /** Beginning of a kernel's `main`, with the number of its `thread`, of the `subgroup` and of the `lane` in it. */

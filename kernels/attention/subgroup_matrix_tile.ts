@@ -2,7 +2,7 @@
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 
 /** Keys of a tile. */
-export const KEYS = 64;
+export const KEYS = 32;
 /** Rows of a subgroup. */
 export const ROWS = 16;
 /** Vectors between rows against bank conflicts. */
@@ -23,10 +23,17 @@ export function rowsOfWorkgroup(subgroups: number): number {
 /** Vectors of a row of a head, filled up to whole matrices. */
 export const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) * 4;
 
+/** Vectors of the tile that holds queries, then keys and values. */
+export function tileVectors({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
+  return Math.max(rowsOfWorkgroup(subgroups), 2 * KEYS) * (paddedQuads(headDim) + PADDING);
+}
+
+/** Flags of subgroups, filled up to whole 16 bytes. */
+export const flagsOf = (subgroups: number): number => Math.ceil(subgroups / 4) * 4;
+
 /** Workgroup memory in bytes. */
 export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
-  const rows = rowsOfWorkgroup(subgroups);
-  return Math.max(rows, KEYS) * (paddedQuads(headDim) + PADDING) * 8 + rows * STRIDE * (8 + 16) + rows * 5 * 4 + 64;
+  return tileVectors({ headDim, subgroups }) * 8 + rowsOfWorkgroup(subgroups) * STRIDE * (8 + 16) + flagsOf(subgroups) * 4 + 32;
 }
 
 /** Subgroups that share rows in the backward pass. */

@@ -1,21 +1,22 @@
 /**
  * WGSL of attention's forward pass on subgroup matrices (tensor cores): factors are rounded to f16, sums are f32. A workgroup owns some rows of
- * one head, 16 to a subgroup, and walks over tiles of 64 keys (FlashAttention-2, Dao 2023, arXiv:2307.08691):
- * 1. scores (16, 64) of a subgroup = q · kᵀ, written to workgroup memory
- * 2. weights = 2^(score - largest), in f16. Sums of matrices cannot be scaled row by row where they are, so `largest` is raised, and the sums
- *    with it by way of workgroup memory, only when a score is more than 2^RISE times beyond it: weights stay below 2^RISE
+ * one head, 16 to a subgroup, and walks over tiles of 32 keys (FlashAttention-2, Dao 2023, arXiv:2307.08691):
+ * 1. scores (16, 32) of a subgroup = q · kᵀ, written to workgroup memory
+ * 2. weights = 2^(score - largest), in f16. Sums of matrices cannot be scaled row by row where they are, so a row's `largest` is raised, and its
+ *    sums by way of workgroup memory, only when a score is more than 2^RISE times beyond it: weights stay below 2^RISE
  * 3. sums (16, headDim) += weights · v
  *
- * The numbers of the next keys or values, f16 from `keys_in_half.wgsl`, are on their way to registers, all at once, while these are multiplied.
+ * The scores of a tile of keys are computed together with the sums of the tile before: matrices that do not wait for each other, and one time in
+ * turn with the weights. Meanwhile the keys and values that come next, f16 from `keys_in_half.wgsl`, are on their way to registers. Tiles are
+ * small, so that several workgroups fit on a core and one computes while another waits.
  */
 import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
-import { KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE } from "./subgroup_matrix_tile.ts";
+import { flagsOf, KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE, tileVectors } from "./subgroup_matrix_tile.ts";
 import { inHalf, PARAMS_WGSL, range, repeat, tilePlace, vectorsOfRows } from "./text.ts";
 
 /** log2 of how far a score may lie beyond the largest one that counts. */
 const RISE = 8;
-const XYZW = "xyzw";
 
 /** Options of {@linkcode subgroupMatrixForward}. */
 export interface SubgroupMatrixForwardOptions {
@@ -47,11 +48,12 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const across = 4 * quads / shape.columns; // of the sums' columns
   const steps = 4 * quads / shape.depth; // of the numbers of a head
   const tile = { tile: "tile", stride };
+  const values = `${KEYS * stride}u`; // where they begin in the tile
   const qk: MatrixProduct = {
     name: "qk",
     left: { ...tile, depthInRows: true },
     right: { ...tile, depthInRows: true },
-    held: Math.max(rows, KEYS) * stride,
+    held: tileVectors({ headDim, subgroups }),
   };
   const pv: MatrixProduct = {
     name: "pv",
@@ -69,13 +71,11 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   // Rows of keys or values, eight numbers at a time: from memory to registers, and from there to workgroup memory.
   const moves = (text: (i: number) => string) => vectorsOfRows({ rows: KEYS, quads: quads / 2, threads }, text);
   // Behind the last key that is seen, that one again: its scores do not count there. So nothing depends on where the keys end.
-  const read = (name: string, start: string) =>
+  const read = (name: "k" | "v", start: string) =>
     moves((i) => `${name}${i} = ${name}[(kv_head * params.keys + min(${start} + of_row, keys.y - 1u)) * ${quads / 2}u + quad];`);
-  const readKeys = (start: string) => read("k", start);
-  const readValues = read("v", "first");
-  const put = (name: string) =>
+  const put = (name: "k" | "v") =>
     moves((i) =>
-      `let at_tile = of_row * ${stride}u + 2u * quad;
+      `let at_tile = ${name === "k" ? "" : `${values} + `}of_row * ${stride}u + 2u * quad;
       tile[at_tile] = halves(${name}${i}.xy); tile[at_tile + 1u] = halves(${name}${i}.zw);`
     );
   const registers = (name: string) => range(Math.ceil(KEYS * quads / 2 / threads)).map((i) => `var ${name}${i} = vec4<u32>();`).join(" ");
@@ -88,60 +88,90 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const foursOfLane = range(KEYS / 4 / perRow);
   const eachFour = (text: (f: number) => string) => foursOfLane.map((f) => `{ let quad = part + ${f * perRow}u; ${text(f)} }`).join("\n");
   const inside = (n: number) => `vec4<u32>(first + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u) - start${n} < vec4<u32>(seen${n})`;
-  const ofRow = (n: number) => `${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u`;
-  const rowOf = (n: number) => `let row = ${ofRow(n)};`;
-  // The sums pass through `scores` 64 columns at a time.
+  const score = (n: number) => `scores[row${n} * ${STRIDE}u + quad]`;
+  // The sums pass through `scores` a tile's columns at a time.
   const passes = Math.ceil(4 * quads / KEYS);
   const inPass = (pass: number, text: (d: number, j: number) => string) =>
     of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / KEYS) === pass).map((j) => text(d, j)).join("\n"));
+  const sumsOf = (pass: number, text: "store" | "restore") =>
+    inPass(pass, (d, j) => primitives[text](`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)));
+  const eachScores = (text: (d: number, j: number) => string) => of(down, (d) => of(KEYS / shape.columns, (j) => text(d, j)));
+  // Scores of the keys in the tile, and what is computed beside them before they are written.
+  const computeScores = (beside = "") =>
+    `{
+${eachScores((d, j) => primitives.sums(`c${d}_${j}`, shape))}
+${
+      of(steps, (k) =>
+        of(KEYS / shape.columns, (j) =>
+          `{ ${primitives.load("right", "k_part", { shape, product: qk, at: `${j * shape.columns * stride + k * shape.depth / 4}u` })}\n${
+            of(down, (d) => primitives.multiply(`c${d}_${j}`, qk, { left: `q${d}_${k}`, right: "k_part" }))
+          } }`))
+    }
+${beside}
+${eachScores((d, j) => primitives.store(`c${d}_${j}`, inScores(d, j * shape.columns)))}
+    }`;
+  const addValues = of(KEYS / shape.depth, (k) =>
+    `{
+${
+      of(down, (d) =>
+        primitives.load("left", `p${d}`, {
+          shape,
+          product: pv,
+          at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${k * shape.depth / 4}u`,
+        }))
+    }
+${
+      of(across, (j) =>
+        `{ ${
+          primitives.load("right", "v_part", { shape, product: pv, at: `${values} + ${k * shape.depth * stride + j * shape.columns / 4}u` })
+        }\n${of(down, (d) => primitives.multiply(`y${d}_${j}`, pv, { left: `p${d}`, right: "v_part" }))} }`)
+    }
+    }`);
   return `enable f16; ${primitives.directives}
 ${PARAMS_WGSL}
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // (rows, heads · headDim)
 @group(0) @binding(2) var<storage, read> k: array<vec4<u32>>; // (kvHeads, keys, headDim filled up / 8), eight f16
 @group(0) @binding(3) var<storage, read> v: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>; // (rows, heads · headDim)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // (rows, heads · headDim)
 ${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 const RISE: f32 = ${RISE}.0;
 var<workgroup> tile: array<vec4<f16>, ${
-    Math.max(rows, KEYS) * stride
-  }>; // queries; then keys and values of a tile in turn: [row][number / 4]
+    tileVectors({ headDim, subgroups })
+  }>; // queries; then keys, and values behind them: [row][number / 4]
 var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]
 var<workgroup> scores: array<vec4<f32>, ${rows * STRIDE}>; // [row][key / 4]
-var<workgroup> starts: array<u32, ${rows}>; // first key of a row, and how many
-var<workgroup> seens: array<u32, ${rows}>;
-var<workgroup> largest: array<f32, ${rows}>; // what a row's weights are relative to
-var<workgroup> sums: array<f32, ${rows}>; // of a row's weights
-var<workgroup> fades: array<f32, ${rows}>;
-var<workgroup> most: array<atomic<u32>, 8>; // the largest of what the next lines say
+var<workgroup> raised: array<u32, ${flagsOf(subgroups)}>; // whether a row of a subgroup has raised its \`largest\`
+var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next lines say
 const FROM_END = 0u; // of where the keys of a row begin, counted down
 const TO_END = 1u; // of where they end
 const FROM = 2u; // of where they begin
 const TO = 3u; // of where they end, counted down
-const HIGHER = 4u; // whether a score lies too far beyond the largest one
 var<workgroup> span: vec4<u32>; // the first key of a row, and one after the last; the first that all see, and one after the last
-var<workgroup> raised: vec4<u32>; // HIGHER
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
 
 ${matrixMain(threads, primitives)}
   let part = lane % ${perRow}u;
   ${tilePlace({ rows: "queries", tile: rows, causal })}
-  for (var i = thread; i < ${rows}u; i += ${threads}u) {
-    let row = first_row + i;
-    let own = ranges[min(row, params.rows - 1u)];
+${
+    ofLane((n) =>
+      `  let row${n} = ${ROWS}u * subgroup + lane / ${perRow}u + ${n * lanes / perRow}u;
+  var start${n} = 0u; var seen${n} = 0u; // first key of a row, and how many
+  var largest${n} = LOWEST; // what the row's weights are relative to
+  var sum${n} = 0.0; // of the lane's part of them
+  if (first_row + row${n} < params.rows) {
+    let own = ranges[first_row + row${n}];
     let end = min(own.y, params.keys);
-    let seen = select(0u, end - own.x, end > own.x && row < params.rows);
-    starts[i] = own.x;
-    seens[i] = seen;
-    largest[i] = LOWEST;
-    if (seen > 0u) {
+    start${n} = own.x;
+    if (end > own.x) {
+      seen${n} = end - own.x;
       atomicMax(&most[FROM_END], 0xffffffffu - own.x);
       atomicMax(&most[TO_END], end);
     }
-    if (row < params.rows) {
-      atomicMax(&most[FROM], own.x);
-      atomicMax(&most[TO], 0xffffffffu - select(0u, end, seen > 0u));
-    }
+    atomicMax(&most[FROM], own.x);
+    atomicMax(&most[TO], 0xffffffffu - select(0u, end, end > own.x));
+  }`
+    )
   }
 ${
     vectorsOfRows({ rows, quads, threads }, () =>
@@ -166,123 +196,85 @@ ${
         })))
   }
 ${of(down, (d) => of(across, (j) => primitives.sums(`y${d}_${j}`, shape)))}
-${ofLane((n) => `let start${n} = starts[${ofRow(n)}]; let seen${n} = seens[${ofRow(n)}];`)}
-${registers("k")}
-${readKeys("keys.x")}
-  for (var first = keys.x; first < keys.y; first += ${KEYS}u) {
-${registers("v")}
-    workgroupBarrier();
+${registers("k")} ${registers("v")}
+  if (keys.x < keys.y) { // otherwise no row sees a key
+${read("k", "keys.x")}
+  workgroupBarrier();
 ${put("k")}
-${readValues}
-    if (thread == 0u) { atomicStore(&most[HIGHER], 0u); }
-    workgroupBarrier();
-${
-    of(KEYS / shape.columns, (j) =>
-      `    {
-${of(down, (d) => primitives.sums(`s${d}`, shape))}
-${
-        of(steps, (k) =>
-          `{ ${primitives.load("right", "k_part", { shape, product: qk, at: `${j * shape.columns * stride + k * shape.depth / 4}u` })}\n${
-            of(down, (d) => primitives.multiply(`s${d}`, qk, { left: `q${d}_${k}`, right: "k_part" }))
-          } }`)
-      }
-${of(down, (d) => primitives.store(`s${d}`, inScores(d, j * shape.columns)))}
-    }`)
-  }
-    workgroupBarrier();
+${read("v", "keys.x")}
+${read("k", `keys.x + ${KEYS}u`)}
+  workgroupBarrier();
+${computeScores()}
+  workgroupBarrier();
+  for (var first = keys.x; first < keys.y; first += ${KEYS}u) {
+${put("k")}
 ${put("v")}
-${readKeys(`first + ${KEYS}u`)}
     let whole = first >= keys.z && first + ${KEYS}u <= keys.w; // all of these keys are seen by all rows
 ${
     ofLane((n) =>
       `    var top${n} = LOWEST;
 ${foursOfLane.map((f) => `var s${n}_${f} = vec4<f32>();`).join(" ")}
-    { ${rowOf(n)}
-${eachFour((f) => `s${n}_${f} = scores[row * ${STRIDE}u + quad];`)}
+${eachFour((f) => `s${n}_${f} = ${score(n)};`)}
     if (!whole) {
 ${eachFour((f) => `s${n}_${f} = select(vec4<f32>(LOWEST), s${n}_${f}, ${inside(n)});`)}
     }
 ${foursOfLane.map((f) => `top${n} = max(top${n}, max(max(s${n}_${f}.x, s${n}_${f}.y), max(s${n}_${f}.z, s${n}_${f}.w)));`).join("\n")}
-    ${overLanes(`top${n}`, (a, b) => `max(${a}, ${b})`)} }
-    let before${n} = largest[${ofRow(n)}];
-    if (top${n} > before${n} + RISE) { atomicOr(&most[HIGHER], 1u); }`
-    )
-  }
-    workgroupBarrier();
-    if (thread == 0u) { raised.x = atomicLoad(&most[HIGHER]); }
-    let raise = workgroupUniformLoad(&raised).x != 0u;
-${
-    ofLane((n) =>
-      `    { ${rowOf(n)}
-    let now = select(before${n}, max(before${n}, top${n}), raise);
-    let base = select(now, 0.0, now == LOWEST); // of a row that has seen no key: 2^(LOWEST - 0) is 0
+    ${overLanes(`top${n}`, (a, b) => `max(${a}, ${b})`)}
+    let before${n} = largest${n};
+    if (top${n} > before${n} + RISE) { largest${n} = top${n}; }
+    let fade${n} = exp2(before${n} - largest${n});
+    { let base = select(largest${n}, 0.0, largest${n} == LOWEST); // of a row that has seen no key: 2^(LOWEST - 0) is 0
     var sum = 0.0;
 ${
         eachFour((f) =>
           `let p = exp2(s${n}_${f} - base); ` +
-          `sum += (p.x + p.y) + (p.z + p.w); weights[row * ${STRIDE}u + quad] = vec4<f16>(p);`
+          `sum += (p.x + p.y) + (p.z + p.w); weights[row${n} * ${STRIDE}u + quad] = vec4<f16>(p);`
         )
       }
-    ${overLanes("sum", (a, b) => `${a} + ${b}`)}
-    let fade = exp2(before${n} - now);
-    if (part == 0u) { sums[row] = fma(sums[row], fade, sum); largest[row] = now; fades[row] = fade; } }`
+    sum${n} = fma(sum${n}, fade${n}, sum); }`
     )
   }
-    workgroupBarrier();
-    if (raise) {
+    ${primitives.raise("raised[subgroup]", range(rowsOfLane).map((n) => `(largest${n} > before${n} && before${n} > LOWEST)`).join(" || "))}
+    let flags = workgroupUniformLoad(&raised);
+    if ((${range(flagsOf(subgroups)).map((i) => `flags[${i}]`).join(" | ")}) != 0u) {
 ${
     of(passes, (pass) =>
-      `${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+      `${sumsOf(pass, "store")}
       workgroupBarrier();
-      for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
-        let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
-        scores[row * ${STRIDE}u + i % ${KEYS / 4}u] *= fades[row];
-      }
+${ofLane((n) => eachFour(() => `${score(n)} *= fade${n};`))}
       workgroupBarrier();
-${inPass(pass, (d, j) => primitives.restore(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+${sumsOf(pass, "restore")}
       workgroupBarrier();`)
   }
     }
-${
-    of(KEYS / shape.depth, (k) =>
-      `    {
-${
-        of(down, (d) =>
-          primitives.load("left", `p${d}`, {
-            shape,
-            product: pv,
-            at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${k * shape.depth / 4}u`,
-          }))
-      }
-${
-        of(across, (j) =>
-          `{ ${primitives.load("right", "v_part", { shape, product: pv, at: `${k * shape.depth * stride + j * shape.columns / 4}u` })}\n${
-            of(down, (d) => primitives.multiply(`y${d}_${j}`, pv, { left: `p${d}`, right: "v_part" }))
-          } }`)
-      }
-    }`)
+    if (lane == 0u) { raised[subgroup] = 0u; }
+${read("v", `first + ${KEYS}u`)}
+${read("k", `first + ${2 * KEYS}u`)}
+    // What follows the last tile are scores of keys that nobody asks for.
+${computeScores(addValues)}
+    workgroupBarrier();
   }
   }
+${ofLane((n) => `${overLanes(`sum${n}`, (a, b) => `${a} + ${b}`)} let scale${n} = select(0.0, 1.0 / sum${n}, sum${n} > 0.0);`)}
 ${
     of(passes, (pass) =>
-      `  workgroupBarrier();
-${inPass(pass, (d, j) => primitives.store(`y${d}_${j}`, inScores(d, j * shape.columns % KEYS)))}
+      `${sumsOf(pass, "store")}
   workgroupBarrier();
-  for (var i = lane; i < ${ROWS * KEYS / 4}u; i += ${lanes}u) {
-    let row = ${ROWS}u * subgroup + i / ${KEYS / 4}u;
-    let quad = ${pass * KEYS / 4}u + i % ${KEYS / 4}u;
-    if (quad < ${vectors}u && first_row + row < params.rows) {
-      let value = scores[row * ${STRIDE}u + i % ${KEYS / 4}u] * select(0.0, 1.0 / sums[row], sums[row] > 0.0);
-      let at = 4u * (((first_row + row) * params.heads + head) * ${vectors}u + quad);
-${range(4).map((s) => `y[at + ${s}u] = value.${XYZW[s]};`).join(" ")}
-    }
-  }`)
+${
+        ofLane((n) =>
+          `  if (first_row + row${n} < params.rows) {
+    let at = ((first_row + row${n}) * params.heads + head) * ${vectors}u + ${pass * KEYS / 4}u;
+${eachFour(() => `if (${pass * KEYS / 4}u + quad < ${vectors}u) { y[at + quad] = ${score(n)} * scale${n}; }`)}
+  }`
+        )
+      }
+${pass + 1 < passes ? "  workgroupBarrier();" : ""}`)
   }
 ${
     options.lse
-      ? `  for (var i = thread; i < ${rows}u; i += ${threads}u) {
-    if (first_row + i < params.rows) { lse[(first_row + i) * params.heads + head] = log_sum_exp(largest[i], sums[i]); }
-  }`
+      ? ofLane((n) =>
+        `  if (part == 0u && first_row + row${n} < params.rows) { lse[(first_row + row${n}) * params.heads + head] = log_sum_exp(largest${n}, sum${n}); }`
+      )
       : ""
   }
 }`;

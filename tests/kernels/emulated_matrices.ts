@@ -79,6 +79,7 @@ fn ${name}(sums: ptr<function, array<f32, ${share}>>, at: u32, stride: u32, lane
   multiply: (sums, { name }, { left, right }) => `multiply_${name}(&${sums}, ${left}, ${right}, lane);`,
   store: (sums, { array, at, stride }) => `lay_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
   restore: (sums, { array, at, stride }) => `lift_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
+  raise: (flag, condition) => `if (${condition}) { ${flag} = 1u; }`,
 };
 
 /** Matrices of that shape: the adapter's own where it has them, also where it would not choose them; otherwise emulated ones. */
