@@ -60,11 +60,13 @@ export class Answerer implements Disposable {
    * Begins greedy answers to questions about pictures, in one pass where the adapter's buffers take it: when this promise is fulfilled, all
    * the work is submitted, and the next answers can be begun while these are computed.
    *
+   * @param options guesses: answers that are likely, which are then tried as a whole; see `GenerateOptions`
    * @throws {MaspError} when a picture cannot be read or decoded
    */
-  async begin(asked: readonly Question[]): Promise<{ answers: Promise<Answer[]> }> {
+  async begin(asked: readonly Question[], options: { guesses?: readonly string[] } = {}): Promise<{ answers: Promise<Answer[]> }> {
     const prompts = await this.#prepare(asked);
-    const answers = this.#generatorNow().generate(prompts).then(({ tokens }) => tokens.map((tokens) => this.#answer(tokens)));
+    const guesses = options.guesses?.map((answer) => this.#model.tokenizer.encode(answer));
+    const answers = this.#generatorNow().generate(prompts, { guesses }).then(({ tokens }) => tokens.map((tokens) => this.#answer(tokens)));
     answers.catch(() => {}); // reported where it is awaited
     return { answers };
   }

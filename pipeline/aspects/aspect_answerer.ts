@@ -38,7 +38,7 @@ export class AspectAnswerer implements Disposable {
   }
 
   /**
-   * Answers about pictures in words.
+   * Answers about pictures in words, one call after the other.
    *
    * @param images as many as the batch at most
    * @param questions a question by view
@@ -59,7 +59,7 @@ export class AspectAnswerer implements Disposable {
       })
     );
     plan.run();
-    const { tokens } = await this.#generator.generate(prompts);
+    const { tokens } = await this.#generator.generate(prompts, { untilEnd: true });
     const texts = tokens.map((ids) => this.#model.tokenizer.decode(ids, { skipSpecialTokens: true }));
     return images.map((_, i) => Object.fromEntries(views.map((view, v) => [view, texts[i * views.length + v]])));
   }

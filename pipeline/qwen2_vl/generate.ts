@@ -5,7 +5,8 @@ import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import { Continuation, Decoding, Prefill } from "./generation_plans.ts";
+import { Continuation, Decoding, Guessing, Prefill, type PromptEnd } from "./generation_plans.ts";
+import { guessedAnswer } from "./guessed_answer.ts";
 import { expectPositions, type Network } from "./network.ts";
 import { promptPasses } from "./generation_passes.ts";
 import type { Prompt } from "./prompt.ts";
@@ -32,6 +33,22 @@ export interface Generated {
   logits?: Float32Array[];
 }
 
+/** Options of {@linkcode Generator.generate}. */
+export interface GenerateOptions {
+  /** Whether the logits behind the prompts are read, too. */
+  logits?: boolean;
+  /**
+   * Answers (token ids) that are likely: all tokens of one are tried in one pass (speculative decoding), which costs as much as one token. The result
+   * is the same; prompts that are answered otherwise are computed again, token by token.
+   */
+  guesses?: readonly (readonly number[])[];
+  /**
+   * Looks after every few tokens whether all answers have come to an end, for long answers. Nothing else may be asked of the generator until these
+   * are there.
+   */
+  untilEnd?: boolean;
+}
+
 /** Result of {@linkcode Generator.scoreAll} for a prompt. */
 export interface Scored {
   /** Log-probability of each continuation. */
@@ -42,6 +59,8 @@ export interface Scored {
 
 /** Plans of a kind that are kept. A pass over prompts writes into its decoding's tensors, so as many of these must be kept. */
 const KEPT_PLANS = 16;
+/** Tokens after which generation looks whether all answers have ended, where it does: waiting takes as long as a few tokens. */
+const TOKENS_AT_ONCE = 8;
 
 /** Generates answers, with a plan for the prompts per number of rows and one for a further token. */
 export class Generator implements Disposable {
@@ -49,6 +68,7 @@ export class Generator implements Disposable {
   readonly #options: GeneratorOptions & { head: Matrix };
   readonly #prefills = new PlanCache<Prefill>(KEPT_PLANS);
   readonly #decodings = new PlanCache<Decoding>(KEPT_PLANS);
+  readonly #guessings = new PlanCache<Guessing>(KEPT_PLANS);
   readonly #continuations = new PlanCache<Continuation>(KEPT_PLANS);
   readonly #head: PromptHead;
   #generation = 0;
@@ -61,27 +81,63 @@ export class Generator implements Disposable {
   }
 
   /**
-   * Greedy answers to prompts, all in one pass, or in as few as the adapter's buffers allow. All of it is submitted when this returns.
-   *
-   * @param options whether the logits behind the prompts are read as well
+   * Greedy answers to prompts, all in one pass, or in as few as the adapter's buffers allow. All of it is submitted when this returns, but for what
+   * the options say.
    */
-  async generate(prompts: readonly Prompt[], options: { logits?: boolean } = {}): Promise<Generated> {
-    const passes = await Promise.all(this.#passes(prompts, this.#options.maxNewTokens).map((pass) => this.#generate(pass, options)));
-    const tokens = passes.flatMap(({ tokens }) => tokens);
-    return options.logits ? { tokens, logits: passes.flatMap(({ logits = [] }) => logits) } : { tokens };
+  async generate(prompts: readonly Prompt[], options: GenerateOptions = {}): Promise<Generated> {
+    const { guesses = [], untilEnd, logits: wanted } = options;
+    const passes: Promise<Generated>[] = [];
+    for (const pass of this.#passes(prompts, this.#options.maxNewTokens)) {
+      passes.push(guesses.length > 0 && !wanted ? this.#guess(pass, guesses) : this.#generate(pass, options));
+      if (untilEnd) await passes.at(-1);
+    }
+    const answers = await Promise.all(passes);
+    const tokens = answers.flatMap(({ tokens }) => tokens);
+    return wanted ? { tokens, logits: answers.flatMap(({ logits = [] }) => logits) } : { tokens };
   }
 
-  async #generate(prompts: readonly Prompt[], options: { logits?: boolean }): Promise<Generated> {
+  async #generate(prompts: readonly Prompt[], options: GenerateOptions): Promise<Generated> {
     const { decoding } = this.#start(prompts);
     const { maxNewTokens: n, head } = this.#options;
-    for (let i = 1; i < n; i++) decoding.plan.run();
-    const [generated, logits] = await this.#network.gpu.read(decoding.state.generated, ...(options.logits ? [decoding.logits] : []));
-    const ids = new Uint32Array(generated.buffer);
-    const tokens = prompts.map((_, r) => this.#untilEnd([...ids.subarray(r * n, (r + 1) * n)]));
-    if (!options.logits) return { tokens };
+    const atOnce = options.untilEnd ? TOKENS_AT_ONCE : n;
+    let tokens: number[][];
+    let logits: Uint8Array<ArrayBuffer> | undefined;
+    let done = 1;
+    do {
+      for (const end = Math.min(n, done - done % atOnce + atOnce); done < end; done++) decoding.plan.run();
+      const [generated, ...rest] = await this.#network.gpu.read(decoding.state.generated, ...(options.logits ? [decoding.logits] : []));
+      const ids = new Uint32Array(generated.buffer);
+      tokens = prompts.map((_, r) => [...ids.subarray(r * n, r * n + done)]);
+      logits = rest[0];
+    } while (done < n && !tokens.every((ids) => this.#untilEnd(ids).length < ids.length));
+    tokens = tokens.map((ids) => this.#untilEnd(ids));
+    if (!logits) return { tokens };
     const floats = new Float32Array(logits.buffer);
     const width = decoding.logits.shape[1];
     return { tokens, logits: prompts.map((_, r) => floats.slice(r * width, r * width + head.rows)) };
+  }
+
+  /** Answers of which all tokens are tried at once as they are guessed; those that were guessed wrong token by token. */
+  async #guess(prompts: readonly Prompt[], guesses: readonly (readonly number[])[]): Promise<Generated> {
+    const { maxNewTokens: n, eosIds } = this.#options;
+    const rows = Math.min(n - 1, Math.max(...guesses.map((ids) => ids.length)));
+    if (rows < 1) return await this.#generate(prompts, {});
+    const { decoding, before, ends } = this.#start(prompts);
+    const count = prompts.length;
+    const guessing = this.#guessings.get(
+      `${count} ${rows} ${guesses.length}`,
+      () => new Guessing(this.#network, { ...this.#options, count, before, decoding, rows, guesses: guesses.length }),
+    );
+    guessing.write(guesses, ends);
+    guessing.plan.run();
+    const read = await this.#network.gpu.read(decoding.state.generated, guessing.choices);
+    const [generated, choices] = read.map(({ buffer }) => new Uint32Array(buffer));
+    const answers = prompts.map((_, r) =>
+      guessedAnswer({ first: generated[r * n], choices: [...choices.subarray(r * rows, (r + 1) * rows)], guesses, maxNewTokens: n, eosIds })
+    );
+    const others = prompts.filter((_, r) => !answers[r]);
+    const { tokens } = others.length ? await this.#generate(others, {}) : { tokens: [] };
+    return { tokens: answers.map((ids) => ids ? this.#untilEnd(ids) : tokens.shift()!) };
   }
 
   /** The scores of one prompt; see {@linkcode scoreAll}. */
@@ -141,6 +197,7 @@ export class Generator implements Disposable {
 
   /** Frees plans and caches. */
   [Symbol.dispose](): void {
+    this.#guessings.clear();
     this.#continuations.clear();
     this.#prefills.clear();
     this.#decodings.clear();
@@ -164,7 +221,7 @@ export class Generator implements Disposable {
     const longest = Math.max(...prompts.map(({ ids }) => ids.length));
     const before = this.#head.prepare(head, slots ? longest + reserve + 1 : rows, { slots: slots ? count : 1 });
     if (before.generation !== this.#generation) {
-      for (const plans of [this.#continuations, this.#prefills, this.#decodings]) plans.clear();
+      for (const plans of [this.#guessings, this.#continuations, this.#prefills, this.#decodings]) plans.clear();
       this.#generation = before.generation;
     }
     const shared = { ...this.#options, count, before };
@@ -188,8 +245,8 @@ export class Generator implements Disposable {
 interface Started {
   decoding: Decoding;
   before: HeadCaches;
-  /** Where each prompt goes on: its first key, and row and position behind its last token. */
-  ends: { first: number; start: number; position: number }[];
+  /** Where each prompt goes on. */
+  ends: PromptEnd[];
 }
 
 /** Position of the token behind a prompt: one more than the largest. */

@@ -1,10 +1,11 @@
 /**
- * The three passes of generation, each a plan: the prompts, one further token of every sequence, and a given continuation.
+ * The passes of generation, each a plan: the prompts, one further token of every sequence, a guessed continuation of each, and a given one.
  * Letters: R sequences, C rows of the cache.
  */
 import { argMax } from "../../kernels/arg_max/arg_max.ts";
 import { crossEntropy } from "../../kernels/cross_entropy/cross_entropy.ts";
 import { advanceGeneration, type GenerationState, generationState } from "../../kernels/generation_state/generation_state.ts";
+import { guessTokens } from "../../kernels/guess_tokens/guess_tokens.ts";
 import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
 import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -147,6 +148,67 @@ export class Decoding implements Disposable {
   }
 }
 
+/** Where a prompt goes on. */
+export interface PromptEnd {
+  /** First of its keys in the caches. */
+  first: number;
+  /** Row of the caches for the next token. */
+  start: number;
+  /** Position of the next token. */
+  position: number;
+}
+
+/** Positions, keys and rows of the caches of `rows` tokens behind each prompt. */
+function placesBehind(prompts: readonly PromptEnd[], rows: number): { positions: number[]; ranges: number[]; cacheRows: number[] } {
+  const all = (values: (at: PromptEnd, i: number) => number[]) =>
+    prompts.flatMap((at) => Array.from({ length: rows }, (_, i) => values(at, i)).flat());
+  return {
+    positions: all(({ position }, i) => [position + i, position + i, position + i]),
+    ranges: all(({ first, start }, i) => [first, start + i + 1]),
+    cacheRows: all(({ start }, i) => [start + i]),
+  };
+}
+
+const PLACES = (rows: number) => ({
+  positions: { shape: [rows, 3], dtype: "u32" },
+  ranges: { shape: [rows, 2], dtype: "u32" },
+  cacheRows: { shape: [rows], dtype: "u32" },
+} as const);
+
+/** What follows each prompt's first new token if it goes on as guessed: the weights are read once for all of it. */
+export class Guessing implements Disposable {
+  /** What runs, behind the prompts' pass. */
+  readonly plan: Plan;
+  /** The token behind each row (R · rows) u32: behind the first new token, and behind each guessed one. */
+  readonly choices: Tensor;
+  readonly #inputs;
+  readonly #rows: number;
+
+  /** @param options rows: tokens of a sequence, the first among them; guesses: how many there are; decoding: where the first tokens are */
+  constructor(network: Network, options: GenerationPlanOptions & { rows: number; guesses: number; decoding: Decoding }) {
+    const { rows, guesses, count, head, before: { caches }, decoding: { state } } = options;
+    this.#rows = rows;
+    this.plan = new Plan(network.gpu, `${rows} guessed rows of ${count} sequences`);
+    this.#inputs = inputBlock(this.plan, { ...PLACES(rows * count), guesses: { shape: [guesses, rows], dtype: "u32" } });
+    const { positions, ranges, cacheRows, guesses: given } = this.#inputs.tensors;
+    const x = embedRows(this.plan, { network, ids: guessTokens(this.plan, { first: state.ids, guesses: given }) });
+    const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
+    const out = this.plan.persistent([rows * count], { dtype: "u32", label: "tokens behind guessed ones" });
+    this.choices = argMax(this.plan, { logits: answerLogits(this.plan, { hidden, head }), vocabulary: head.rows, out });
+  }
+
+  /** @param guesses as many as the plan is for */
+  write(guesses: readonly (readonly number[])[], prompts: readonly PromptEnd[]): void {
+    const filled = guesses.flatMap((ids) => Array.from({ length: this.#rows }, (_, i) => ids[i] ?? ids[0]));
+    this.#inputs.write({ ...placesBehind(prompts, this.#rows), guesses: filled });
+  }
+
+  /** Frees the plan. */
+  [Symbol.dispose](): void {
+    this.plan[Symbol.dispose]();
+  }
+}
+
 /** The same given tokens behind each prompt, whose keys and values are in the caches. */
 export class Continuation implements Disposable {
   /** What runs. */
@@ -163,10 +225,8 @@ export class Continuation implements Disposable {
     const rows = options.rows * count;
     this.plan = new Plan(network.gpu, `continuation of ${rows} rows`);
     this.#inputs = inputBlock(this.plan, {
+      ...PLACES(rows),
       ids: { shape: [rows], dtype: "u32" },
-      positions: { shape: [rows, 3], dtype: "u32" },
-      ranges: { shape: [rows, 2], dtype: "u32" },
-      cacheRows: { shape: [rows], dtype: "u32" },
       targets: { shape: [rows], dtype: "u32" },
       weights: { shape: [rows], dtype: "f32" },
       rowsOf: { shape: [count, 2], dtype: "u32" },
@@ -180,18 +240,15 @@ export class Continuation implements Disposable {
     this.losses = weightedSums(this.plan, { values: nll, weights, ranges: rowsOf, out });
   }
 
-  /** @param prompts first: first row of each prompt in the caches; start, position: row and position of the first given token */
-  write(ids: readonly number[], prompts: readonly { first: number; start: number; position: number }[]): void {
-    const rows = Array.from({ length: this.#rows }, (_, i) => i);
-    const all = (values: (at: (typeof prompts)[number]) => number[]) => prompts.flatMap(values);
+  /** @param ids the same for each prompt */
+  write(ids: readonly number[], prompts: readonly PromptEnd[]): void {
+    const rows = this.#rows;
     this.#inputs.write({
-      ids: all(() => ids.slice(0, -1)),
-      positions: all(({ position }) => rows.flatMap((i) => [position + i, position + i, position + i])),
-      ranges: all(({ first, start }) => rows.flatMap((i) => [first, start + i + 1])),
-      cacheRows: all(({ start }) => rows.map((i) => start + i)),
-      targets: all(() => ids.slice(1)),
-      weights: all(() => rows.map(() => 1)),
-      rowsOf: prompts.flatMap((_, r) => [r * rows.length, (r + 1) * rows.length]),
+      ...placesBehind(prompts, rows),
+      ids: prompts.flatMap(() => ids.slice(0, -1)),
+      targets: prompts.flatMap(() => ids.slice(1)),
+      weights: new Array(rows * prompts.length).fill(1),
+      rowsOf: prompts.flatMap((_, r) => [r * rows, (r + 1) * rows]),
     });
   }
 

@@ -3,6 +3,8 @@ import { crossEntropyBackwardReference, crossEntropyReference } from "../../kern
 import { crossEntropy, crossEntropyBackward } from "../../kernels/cross_entropy/cross_entropy.ts";
 import { argMaxReference } from "../../kernels/arg_max/_reference.ts";
 import { argMax } from "../../kernels/arg_max/arg_max.ts";
+import { guessTokensReference } from "../../kernels/guess_tokens/_reference.ts";
+import { guessTokens } from "../../kernels/guess_tokens/guess_tokens.ts";
 import { softmaxBackwardReference, softmaxReference } from "../../kernels/softmax/_reference.ts";
 import { rowSoftmax, rowSoftmaxBackward } from "../../kernels/softmax/softmax.ts";
 import { gradientNormReference } from "../../kernels/gradient_norm/_reference.ts";
@@ -48,6 +50,22 @@ Deno.test("crossEntropy: the reference's gradient is that of finite differences"
   const targets = [0, 4, 2];
   const gradient = crossEntropyBackwardReference(logits, targets, { ...shape, weights });
   assertLess(relativeError(gradient, finiteDifference((x) => crossEntropyReference(x, targets, shape), logits, { dy: weights })), 1e-8);
+});
+
+gpuTest("guessTokens: what follows in the first guess that begins alike, otherwise the token itself", async (gpu) => {
+  const first = Array.from({ length: 131 }, (_, i) => i * 37 % 23);
+  for (const [guesses, rows] of [[[[3, 9]], 1], [[[3, 9, 8], [11, 4, 7], [3, 1, 1], [22, 5, 5]], 3]] as const) {
+    using plan = new Plan(gpu);
+    const ids = guessTokens(plan, {
+      first: plan.persistent([first.length], { dtype: "u32", data: Uint32Array.from(first) }),
+      guesses: plan.persistent([guesses.length, rows], {
+        dtype: "u32",
+        data: Uint32Array.from(guesses.flatMap((ids) => ids.slice(0, rows))),
+      }),
+    });
+    plan.run();
+    assertEquals([...new Uint32Array((await gpu.read(ids))[0].buffer)], guessTokensReference(first, guesses, rows));
+  }
 });
 
 gpuTest("argMax: the first of the largest, signs, infinities and NaN as torch", async (gpu) => {
