@@ -234,6 +234,8 @@ ${
     sum${n} = fma(sum${n}, fade${n}, sum); }`
     )
   }
+${read("v", `first + ${KEYS}u`)}
+${read("k", `first + ${2 * KEYS}u`)}
     ${primitives.raise("raised[subgroup]", range(rowsOfLane).map((n) => `(largest${n} > before${n} && before${n} > LOWEST)`).join(" || "))}
     let flags = workgroupUniformLoad(&raised);
     if ((${range(flagsOf(subgroups)).map((i) => `flags[${i}]`).join(" | ")}) != 0u) {
@@ -248,8 +250,6 @@ ${sumsOf(pass, "restore")}
   }
     }
     if (lane == 0u) { raised[subgroup] = 0u; }
-${read("v", `first + ${KEYS}u`)}
-${read("k", `first + ${2 * KEYS}u`)}
     // What follows the last tile are scores of keys that nobody asks for.
 ${computeScores(addValues)}
     workgroupBarrier();

@@ -3,7 +3,8 @@
  * the way to workgroup memory, sums in f32. Letters and forms as in `product_wgsl.ts`.
  *
  * The subgroups of a workgroup compute a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
- * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied.
+ * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied. It is asked for before the subgroups wait for each
+ * other, so that places are computed meanwhile, and not while matrices could be multiplied.
  */
 import {
   matrixMain,
@@ -194,9 +195,9 @@ ${fetch(ofW)}
     workgroupBarrier();
 ${put(ofA)}
 ${put(ofW)}
-    workgroupBarrier();
     k += ${tile.depth}u;
     ${fetchNext}
+    workgroupBarrier();
 ${multiply}
   }`;
   return {
