@@ -1,4 +1,4 @@
 // x · sigmoid(1.702 x)
-fn activation(x: Element) -> Element {
-  return x / (Element(1.0) + exp(clamp(x * -1.702, Element(-87.0), Element(87.0))));
+fn activation(x: f32) -> f32 {
+  return x / (1.0 + exp(clamp(x * -1.702, -87.0, 87.0)));
 }

@@ -2,6 +2,7 @@
  * Matrix products of linear layers: y = x · Wᵀ + b, the gradient with respect to x through frozen weights, and the gradients of
  * weights and bias. Letters: T rows, K inputs, N outputs.
  */
+import type { Activation } from "../gelu/gelu.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
@@ -28,6 +29,8 @@ export interface LinearArgs {
   weight: Matrix;
   /** (N) f32 */
   bias?: Tensor;
+  /** What is taken of the sums, bias included. */
+  activation?: Activation;
   /** (T, N) f32, added to the result; must not be `out` */
   residual?: Tensor;
   /** (T, N) f32, or wider (then the other columns are left alone); scratch (T, N) when left out */
@@ -39,13 +42,13 @@ export interface LinearArgs {
 }
 
 /**
- * y = x · Wᵀ (+ bias) (+ residual).
+ * y = activation(x · Wᵀ (+ bias)) (+ residual).
  *
  * @returns (T, N) f32
  * @throws {Error} when shapes do not fit together
  */
 export function linear(plan: Plan, args: LinearArgs): Tensor {
-  const { x, weight, bias, residual } = args;
+  const { x, weight, bias, activation, residual } = args;
   const [rows] = x.shape;
   expectShape(x, [-1, weight.columns]);
   const out = args.out ?? plan.scratch([rows, weight.rows], { label: "linear" });
@@ -54,7 +57,7 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
   if (width < weight.rows) expectShape(out, [rows, weight.rows]);
   if (bias) expectShape(bias, [weight.rows]);
   if (residual) expectShape(residual, [rows, width]);
-  const epilogue: Epilogue = { bias: !!bias, residual: !!residual, accumulate: false };
+  const epilogue: Epilogue = { bias: !!bias, activation, residual: !!residual, accumulate: false };
   for (const block of weight.blocks) {
     const shape = { rows, columns: block.rows, depth: weight.columns };
     product(plan, "rows", {

@@ -6,23 +6,26 @@
  * - `rows`: w is (N, K); y = a · wᵀ (the forward product of a linear layer)
  * - `columns`: w is (K, N); y = a · w (the gradient with respect to its input)
  */
+import { type Activation, ACTIVATIONS } from "../gelu/gelu.ts";
 import { storageWgsl } from "./storage_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
 /** Which way the weights lie. */
 export type Form = "rows" | "columns";
 
-/** What is added to the product before it is written. */
+/** What is done with the product before it is written. */
 export interface Epilogue {
-  /** A bias (N). */
+  /** Adds a bias (N). */
   bias: boolean;
-  /** A tensor (M, N), for a residual connection. */
+  /** Then takes the activation of the sum. */
+  activation?: Activation;
+  /** Adds a tensor (M, N), for a residual connection. */
   residual: boolean;
   /** Adds to what `y` holds instead of writing it. */
   accumulate: boolean;
 }
 
-/** Nothing is added. */
+/** Nothing is done. */
 export const NO_EPILOGUE: Epilogue = { bias: false, residual: false, accumulate: false };
 
 /** Source of a product's kernel; the label tells kernels apart in profiles. */
@@ -48,12 +51,14 @@ struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_colu
 @group(0) @binding(3) var<uniform> params: Params;
 ${epilogue.bias ? "@group(0) @binding(4) var<storage, read> bias: array<f32>;" : ""}
 ${epilogue.residual ? "@group(0) @binding(5) var<storage, read> residual: array<f32>;" : ""}
+${epilogue.activation ? ACTIVATIONS[epilogue.activation] : ""}
 // row and column of y; the columns of this block of weights begin at first_column
 fn store(row: u32, column: u32, value: f32) {
   if (row >= params.rows || column >= params.columns) { return; }
   let at = row * params.row_stride + params.first_column + column;
   var sum = value;
   ${epilogue.bias ? "sum += bias[params.first_column + column];" : ""}
+  ${epilogue.activation ? "sum = activation(sum);" : ""}
   ${epilogue.residual ? "sum += residual[at];" : ""}
   ${epilogue.accumulate ? "sum += y[at];" : ""}
   y[at] = sum;

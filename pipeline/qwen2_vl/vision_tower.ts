@@ -2,7 +2,6 @@
  * The vision tower: patches → features. Letters: P patches of all pictures of a pass (rounded up), H vision hidden, D language model's hidden.
  */
 import { attention } from "../../kernels/attention/attention.ts";
-import { gelu, quickGelu } from "../../kernels/gelu/gelu.ts";
 import { inputBlock } from "../../kernels/input_block.ts";
 import { layerNorm } from "../../kernels/layer_norm/layer_norm.ts";
 import { linear } from "../../kernels/linear/linear.ts";
@@ -90,7 +89,7 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
     });
     const middle = linear(plan, { x: attended, weight: block.projection, bias: block.projectionBias, residual: x, ...PRECISE });
     const normed2 = layerNorm(plan, { x: middle, weight: block.norm2, bias: block.norm2Bias, eps });
-    const inner = quickGelu(plan, { x: linear(plan, { x: normed2, weight: block.fc1, bias: block.fc1Bias, ...PRECISE }) });
+    const inner = linear(plan, { x: normed2, weight: block.fc1, bias: block.fc1Bias, activation: "quick_gelu", ...PRECISE });
     x = linear(plan, { x: inner, weight: block.fc2, bias: block.fc2Bias, residual: middle, ...PRECISE });
     hidden.push(x);
   }
@@ -98,7 +97,7 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
   const area = vision.merge ** 2;
   const normed = layerNorm(plan, { x, weight: merger.norm, bias: merger.normBias, eps });
   const merged = normed.view([x.shape[0] / area, vision.hidden * area]);
-  const inner = gelu(plan, { x: linear(plan, { x: merged, weight: merger.fc1, bias: merger.fc1Bias, ...PRECISE }) });
+  const inner = linear(plan, { x: merged, weight: merger.fc1, bias: merger.fc1Bias, activation: "gelu", ...PRECISE });
   return { features: linear(plan, { x: inner, weight: merger.fc2, bias: merger.fc2Bias, out, ...PRECISE }), hidden };
 }
 

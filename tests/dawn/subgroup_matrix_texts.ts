@@ -29,7 +29,7 @@ Deno.test({
     for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       for (const form of ["rows", "columns"] as const) {
         for (const shape of SHAPES) {
-          const epilogue = { bias: true, residual: true, accumulate: true };
+          const epilogue = { bias: true, activation: "gelu", residual: true, accumulate: true } as const;
           for (const tile of TILES) {
             for (const [bounded, wide, split] of [[true, false, false], [false, true, true]]) {
               const { label, code } = subgroupMatrixWgsl(form, { dtype, epilogue, shape, lanes: 32, tile, bounded, wide, split });

@@ -1,4 +1,0 @@
-// The input is what y holds.
-fn load(i: u32) -> Element {
-  return y[i];
-}
