@@ -136,9 +136,12 @@ ${PARAMS_WGSL}
 // lines of [number][row / 4] and [number][key / 4], or of [key][number / 4]
 var<workgroup> stage: array<array<vec4<f16>, ${LINE}>, ${stageLines(headDim)}>;
 var<workgroup> weights: array<array<vec4<f16>, ${rowQuads}>, ${HALF_KEYS}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
-var<workgroup> from_end: atomic<u32>;
-var<workgroup> to_end: atomic<u32>;
-var<workgroup> span: vec2<u32>;
+var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next lines say
+const FROM_END = 0u; // of where the keys of a row begin, counted down
+const TO_END = 1u; // of where they end
+const FROM = 2u; // of where they begin
+const TO = 3u; // of where they end, counted down
+var<workgroup> span: vec4<u32>; // the first key of a row, and one after the last; the first that all see, and one after the last
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let tx = thread % 8u;
@@ -160,13 +163,17 @@ ${
     HALVES.flatMap((p) =>
       range(4).map((r) => {
         const part = PARTS[r];
-        return `if (seen${p}.${part} > 0u) { atomicMax(&from_end, 0xffffffffu - start${p}.${part}); atomicMax(&to_end, start${p}.${part} + seen${p}.${part}); }`;
+        const [start, seen] = [`start${p}.${part}`, `seen${p}.${part}`];
+        return `if (${seen} > 0u) { atomicMax(&most[FROM_END], 0xffffffffu - ${start}); atomicMax(&most[TO_END], ${start} + ${seen}); }
+if (row${p}.${part} < params.rows) { atomicMax(&most[FROM], ${start}); atomicMax(&most[TO], 0xffffffffu - select(0u, ${start} + ${seen}, ${seen} > 0u)); }`;
       })
     ).join("\n")
   }
   }
   workgroupBarrier();
-  if (thread == 0u) { span = vec2<u32>(0xffffffffu - atomicLoad(&from_end), atomicLoad(&to_end)); }
+  if (thread == 0u) {
+    span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), atomicLoad(&most[FROM]), 0xffffffffu - atomicLoad(&most[TO]));
+  }
   let keys = workgroupUniformLoad(&span);
 ${HALVES.map((p) => `var largest${p} = vec4<f32>(LOWEST); var sum${p} = vec4<f32>();`).join("\n")}
 ${eachSum((name) => `var y${name} = vec4<f32>();`)}
@@ -206,24 +213,18 @@ ${
     ).join("\n")
   }
 ${HALVES.map((p) => `let here${p} = vec4<u32>(first + 4u * tx) - start${p}; // wraps below the range, and is then too large`).join("\n")}
-${
-    eachScore((p, g, n) =>
-      `s${p}${g}_${n} = select(vec4<f32>(LOWEST), ` +
-      `fma(s${p}${g}_${n}, factor${p} * of_key${g}.${PARTS[n]}, vec4<f32>(of_value${g}.${PARTS[n]})), here${p} + ${
-        32 * g + n
-      }u < seen${p});`
-    )
-  }
+${eachScore((p, g, n) => `s${p}${g}_${n} = fma(s${p}${g}_${n}, factor${p} * of_key${g}.${PARTS[n]}, vec4<f32>(of_value${g}.${PARTS[n]}));`)}
+    if (first < keys.z || first + ${HALF_KEYS}u > keys.w) { // not all of these keys are seen by all rows
+${eachScore((p, g, n) => `s${p}${g}_${n} = select(vec4<f32>(LOWEST), s${p}${g}_${n}, here${p} + ${32 * g + n}u < seen${p});`)}
+    }
 ${
     HALVES.map((p) =>
       `${overKeys(p, "top", ofThread((g, n) => `s${p}${g}_${n}`), larger)}
     top${p} = max(top${p}, largest${p});
     let fade${p} = exp2(largest${p} - top${p});
     largest${p} = top${p};
-${
-        ofThread((g, n) => `s${p}${g}_${n} = select(vec4<f32>(), exp2(s${p}${g}_${n} - top${p}), here${p} + ${32 * g + n}u < seen${p});`)
-          .join("\n")
-      }
+    let base${p} = select(top${p}, vec4<f32>(), top${p} == vec4<f32>(LOWEST)); // of a row that has seen no key: 2^(LOWEST - 0) is 0
+${ofThread((g, n) => `s${p}${g}_${n} = exp2(s${p}${g}_${n} - base${p});`).join("\n")}
     sum${p} *= fade${p};
 ${ofThread((g, n) => `sum${p} = fma(s${p}${g}_${n}, vec4<f32>(inverse_of_value${g}.${PARTS[n]}), sum${p});`).join("\n")}`
     ).join("\n")

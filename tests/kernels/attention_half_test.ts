@@ -146,7 +146,7 @@ Deno.test("attention: computed as it was measured, where the adapter can and the
   assertEquals(forwardKernel(gpu, { ...shape, ...few, causal: true }), { variant: "tiled_half" });
   assertEquals(forwardKernel(gpu, { ...shape, ...few, rows: 8 }), { variant: "decode" });
   const small = like({
-    device: { limits: { maxComputeWorkgroupStorageSize: 32768, maxComputeInvocationsPerWorkgroup: 1024 } },
+    device: { limits: { maxComputeWorkgroupStorageSize: 24576, maxComputeInvocationsPerWorkgroup: 1024 } },
     subgroupMatrices: [{ rows: 16, columns: 16, depth: 16 }],
   });
   const fewer: AttentionKernel = { variant: "subgroup_matrix", subgroups: 2 };
