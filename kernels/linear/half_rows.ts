@@ -2,7 +2,8 @@
 import type { Gpu } from "../gpu.ts";
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
-import type { Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
+import type { ComputedRows } from "./computed_rows.ts";
 import { halfRowsWgsl } from "./half_rows_wgsl.ts";
 
 /** Rows in f16, and what undoes their scales. */
@@ -15,8 +16,8 @@ export interface HalfRows {
 
 /** Arguments of {@linkcode halfRows}. */
 export interface HalfRowsArgs {
-  /** (M, K) f32 */
-  x: Tensor;
+  /** (M, K) f32, or what they are computed from */
+  x: Tensor | ComputedRows;
   /** M */
   rows: number;
   /** K, a multiple of 4 */
@@ -31,14 +32,14 @@ export interface HalfRowsArgs {
 const [THREADS, MOST_HELD] = [[128, 256, 512], 20];
 
 /** The smallest workgroup that holds a row in registers, otherwise the largest there is. */
-function workgroupOf({ device }: Gpu, quads: number): { threads: number; held: number } {
+function workgroupOf({ device }: Gpu, { quads, parts }: { quads: number; parts: number }): { threads: number; held: number } {
   const possible = THREADS.filter((threads) => threads <= device.limits.maxComputeInvocationsPerWorkgroup);
   const threads = possible.find((threads) => quads <= MOST_HELD * threads) ?? possible.at(-1)!;
-  return { threads, held: Math.min(MOST_HELD, Math.ceil(quads / threads)) };
+  return { threads, held: Math.min(MOST_HELD / parts, Math.ceil(quads / parts / threads)) };
 }
 
 /** The rows that a plan's last step used. */
-const latest = new WeakMap<Plan, HalfRows & { key: string; x: Tensor; length: number }>();
+const latest = new WeakMap<Plan, HalfRows & { key: string; x: HalfRowsArgs["x"]; length: number }>();
 
 /** Rows in f16. Products of the same rows that follow each other share them: see {@linkcode keepHalfRows}. */
 export function halfRows(plan: Plan, args: HalfRowsArgs): HalfRows {
@@ -48,8 +49,10 @@ export function halfRows(plan: Plan, args: HalfRowsArgs): HalfRows {
   const padded = Math.ceil(depth / tileDepth) * tileDepth;
   const half = plan.scratch([rows, padded], { dtype: "f16", label: "f16 rows" });
   const rowScales = plan.scratch([rows], { label: "row scales" });
-  plan.dispatch({ label: "linear f16 rows", code: halfRowsWgsl({ ...workgroupOf(plan.gpu, padded / 4), peak }) }, {
-    tensors: { x, y: half, row_scales: rowScales },
+  const source = x instanceof Tensor ? undefined : x;
+  const workgroup = workgroupOf(plan.gpu, { quads: depth / 4, parts: source?.parts ?? 1 });
+  plan.dispatch({ label: `linear f16 rows${source ? ` of ${source.label}` : ""}`, code: halfRowsWgsl({ ...workgroup, peak, source }) }, {
+    tensors: { ...(x instanceof Tensor ? { x } : x.tensors), y: half, row_scales: rowScales },
     params: { rows, quads: depth / 4, padded: padded / 4 },
     workgroups: grid1d(rows, 1),
   });

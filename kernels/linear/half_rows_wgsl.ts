@@ -2,32 +2,45 @@
  * WGSL of rows of f32 as f16, each times the power of two that brings its largest number to [2^peak, 2^(peak + 1)), and what undoes it. A workgroup
  * owns a row and holds all of it in registers, so that it is read once.
  */
+import type { ComputedRows } from "./computed_rows.ts";
 
 /** Options of {@linkcode halfRowsWgsl}. */
 export interface HalfRowsOptions {
   /** Invocations of a workgroup, a multiple of 16. */
   threads: number;
-  /** Fours of a row that an invocation holds; what is beyond so many for each is read again. */
+  /** Fours of each part of a row that an invocation holds; what is beyond so many for each is read again. */
   held: number;
   /** See above. */
   peak: number;
+  /** Where rows come from; a binding `x` when left out. */
+  source?: Pick<ComputedRows, "code" | "parts">;
 }
 
 /** Largest numbers that are left for all invocations to look at. */
 const LAST = 16;
 
+/** Rows that lie in memory. */
+const STORED: Pick<ComputedRows, "code" | "parts"> = {
+  parts: 1,
+  code: `@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+fn compute(row: u32, quad: u32) -> array<vec4<f32>, 1> { return array<vec4<f32>, 1>(x[row * params.quads + quad]); }`,
+};
+
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 
-/** x (rows, 4 · quads) → y (rows, 4 · padded), filled up with zeros, and row_scales (rows). A workgroup for each row, folded into x and y. */
-export function halfRowsWgsl({ threads, held, peak }: HalfRowsOptions): string {
+/** Rows (rows, 4 · quads) → y (rows, 4 · padded), filled up with zeros, and row_scales (rows). A workgroup for each row, folded into x and y. */
+export function halfRowsWgsl({ threads, held, peak, source = STORED }: HalfRowsOptions): string {
+  const { parts } = source;
   const place = (i: number) => `local + ${i * threads}u`;
+  const eachPart = (text: (p: number) => string) => Array.from({ length: parts }, (_, p) => text(p)).join(" ");
+  const write = (at: string, value: string) => eachPart((p) => `y[of_y + ${p}u * of_part + ${at}] = vec4<f16>(${value}[${p}] * scale);`);
   return `enable f16;
 struct Params {
   rows: u32,
-  quads: u32, // of a row of x, four numbers each
+  quads: u32, // of a row, four numbers each
   padded: u32, // quads of a row of y
 }
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+${source.code}
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f16>>;
 @group(0) @binding(2) var<storage, read_write> row_scales: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -41,11 +54,15 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let row = group.y * groups.x + group.x;
-  let of_x = min(row, params.rows - 1u) * params.quads;
+  let of_row = min(row, params.rows - 1u);
+  let of_part = params.quads / ${parts}u;
   var peak = vec4<f32>(0.0);
-${lines(held, (i) => `var v${i} = vec4<f32>(0.0); if (${place(i)} < params.quads) { v${i} = x[of_x + ${place(i)}]; }`)}
-${lines(held, (i) => `peak = max(peak, abs(v${i}));`)}
-  for (var quad = ${place(held)}; quad < params.quads; quad += ${threads}u) { peak = max(peak, abs(x[of_x + quad])); }
+${lines(held, (i) => `var v${i} = array<vec4<f32>, ${parts}>(); if (${place(i)} < of_part) { v${i} = compute(of_row, ${place(i)}); }`)}
+${lines(held, (i) => eachPart((p) => `peak = max(peak, abs(v${i}[${p}]));`))}
+  for (var quad = ${place(held)}; quad < of_part; quad += ${threads}u) {
+    let v = compute(of_row, quad);
+    ${eachPart((p) => `peak = max(peak, abs(v[${p}]));`)}
+  }
   peaks[local] = max(max(peak.x, peak.y), max(peak.z, peak.w));
   workgroupBarrier();
   if (local < ${LAST}u) {
@@ -62,12 +79,12 @@ ${lines(LAST, (i) => `  most = max(most, largest[${i}]);`)}
   let up = u32(clamp(${254 + peak} - exponent, 1, 253));
   let scale = bitcast<f32>(up << 23u);
   let of_y = row * params.padded;
-${lines(held, (i) => `if (${place(i)} < params.padded) { y[of_y + ${place(i)}] = vec4<f16>(v${i} * scale); }`)}
-  for (var quad = ${place(held)}; quad < params.padded; quad += ${threads}u) {
-    var value = vec4<f32>(0.0);
-    if (quad < params.quads) { value = x[of_x + quad] * scale; }
-    y[of_y + quad] = vec4<f16>(value);
+${lines(held, (i) => `if (${place(i)} < of_part) { ${write(place(i), `v${i}`)} }`)}
+  for (var quad = ${place(held)}; quad < of_part; quad += ${threads}u) {
+    let v = compute(row, quad);
+    ${write("quad", "v")}
   }
+  for (var quad = params.quads + local; quad < params.padded; quad += ${threads}u) { y[of_y + quad] = vec4<f16>(); }
   if (local == 0u) { row_scales[row] = bitcast<f32>((254u - up) << 23u); }
 }`;
 }

@@ -5,7 +5,8 @@
 import type { Activation } from "../gelu/gelu.ts";
 import type { Gpu } from "../gpu.ts";
 import type { Plan } from "../plan.ts";
-import { expectShape, type Tensor } from "../tensor.ts";
+import { expectShape, Tensor } from "../tensor.ts";
+import { asTensor, type ComputedRows } from "./computed_rows.ts";
 import { type Matrix, weightTensors, type WeightType } from "./matrix.ts";
 import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProduct } from "./product_wgsl.ts";
 import type { ProductArgs } from "./product_args.ts";
@@ -23,8 +24,8 @@ export type { ProductKernel, ProductVariant } from "./product_choice.ts";
 
 /** Arguments of {@linkcode linear}. */
 export interface LinearArgs {
-  /** (T, K) f32 */
-  x: Tensor;
+  /** (T, K) f32, or what they are computed from */
+  x: Tensor | ComputedRows;
   /** (N, K) */
   weight: Matrix;
   /** (N) f32 */
@@ -50,7 +51,7 @@ export interface LinearArgs {
 export function linear(plan: Plan, args: LinearArgs): Tensor {
   const { x, weight, bias, activation, residual } = args;
   const [rows] = x.shape;
-  expectShape(x, [-1, weight.columns]);
+  expectColumns(x, weight.columns);
   const out = args.out ?? plan.scratch([rows, weight.rows], { label: "linear" });
   expectShape(out, [rows, -1]);
   const width = out.shape[1];
@@ -58,11 +59,13 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
   if (bias) expectShape(bias, [weight.rows]);
   if (residual) expectShape(residual, [rows, width]);
   const epilogue: Epilogue = { bias: !!bias, activation, residual: !!residual, accumulate: false };
+  const activations = new Activations(plan, x);
   for (const block of weight.blocks) {
     const shape = { rows, columns: block.rows, depth: weight.columns };
     product(plan, "rows", {
       ...shape,
-      tensors: { a: x, ...weightTensors(block), y: out, ...(bias && { bias }), ...(residual && { residual }) },
+      activations,
+      tensors: { ...weightTensors(block), y: out, ...(bias && { bias }), ...(residual && { residual }) },
       dtype: block.tensor.dtype as WeightType,
       largest: block.largest,
       epilogue,
@@ -77,8 +80,8 @@ export function linear(plan: Plan, args: LinearArgs): Tensor {
 
 /** Arguments of {@linkcode linearInputGradient}. */
 export interface LinearInputGradientArgs {
-  /** (T, N) f32, or wider; only the first N columns count */
-  dy: Tensor;
+  /** (T, N) f32, or what they are computed from, or wider; only the first N columns count */
+  dy: Tensor | ComputedRows;
   /** (N, K) */
   weight: Matrix;
   /** (T, K) f32, added to the result; must not be `out` */
@@ -97,21 +100,23 @@ export interface LinearInputGradientArgs {
  * @returns (T, K) f32
  */
 export function linearInputGradient(plan: Plan, args: LinearInputGradientArgs): Tensor {
-  const { dy, weight, residual } = args;
+  const { weight, residual } = args;
+  const isWhole = weight.blocks.length === 1 && weight.rows === args.dy.shape[1] && weight.rows % 4 === 0;
+  const dy = isWhole ? args.dy : asTensor(plan, args.dy);
   const [rows] = dy.shape;
-  expectShape(dy, [-1, -1]);
-  if (dy.shape[1] < weight.rows) expectShape(dy, [-1, weight.rows]);
+  if (dy instanceof Tensor) expectShape(dy, [-1, -1]);
+  if (dy.shape[1] < weight.rows) expectColumns(dy, weight.rows);
   const out = args.out ?? plan.scratch([rows, weight.columns], { label: "linear input gradient" });
   expectShape(out, [rows, weight.columns]);
   weight.blocks.forEach((block, i) => {
-    const whole = block.rows === dy.shape[1] && block.rows % 4 === 0;
-    const part = whole ? dy : columnSlice(plan, { from: dy, start: block.start, columns: block.rows });
+    const part = isWhole ? dy : columnSlice(plan, { from: asTensor(plan, dy), start: block.start, columns: block.rows });
     const first = i === 0;
     product(plan, "columns", {
       rows,
       columns: weight.columns,
       depth: part.shape[1],
-      tensors: { a: part, ...weightTensors(block), y: out, ...(first && residual && { residual }) },
+      activations: new Activations(plan, part),
+      tensors: { ...weightTensors(block), y: out, ...(first && residual && { residual }) },
       dtype: block.tensor.dtype as WeightType,
       largest: block.largest,
       epilogue: { bias: false, residual: first && !!residual, accumulate: !first },
@@ -174,9 +179,39 @@ export function biasGradient(plan: Plan, args: { dy: Tensor; dbias: Tensor }): v
   });
 }
 
-function product(plan: Plan, form: Form, p: ProductArgs & { kernel?: ProductKernel }): void {
-  if (p.rows === 0 || p.columns === 0) return;
-  const kernel = p.kernel ?? productKernel(plan.gpu, form, p);
+/** Activations, which become a tensor when the first kernel wants one. */
+class Activations {
+  readonly #plan: Plan;
+  readonly #given: Tensor | ComputedRows;
+  #tensor?: Tensor;
+
+  constructor(plan: Plan, given: Tensor | ComputedRows) {
+    this.#plan = plan;
+    this.#given = given;
+  }
+
+  /** As a kernel takes them. */
+  for({ variant, tile }: ProductKernel): { tensors: Record<string, Tensor>; computed?: ComputedRows } {
+    const given = this.#given;
+    const rounds = variant === "subgroup_matrix" || (variant === "tiled" && tile?.half);
+    if (!(given instanceof Tensor) && rounds && given.shape[1] % (4 * given.parts) === 0) return { tensors: {}, computed: given };
+    this.#tensor ??= asTensor(this.#plan, given);
+    return { tensors: { a: this.#tensor } };
+  }
+}
+
+function expectColumns(x: Tensor | ComputedRows, columns: number): void {
+  if (x instanceof Tensor) expectShape(x, [-1, columns]);
+  else if (x.shape[1] !== columns) throw new Error(`"${x.label}" has ${x.shape[1]} columns; expected ${columns}`);
+}
+
+type Product = ProductArgs & { activations: Activations; kernel?: ProductKernel };
+
+function product(plan: Plan, form: Form, { activations, ...given }: Product): void {
+  if (given.rows === 0 || given.columns === 0) return;
+  const kernel = given.kernel ?? productKernel(plan.gpu, form, given);
+  const { tensors, computed } = activations.for(kernel);
+  const p = { ...given, tensors: { ...given.tensors, ...tensors }, computed };
   if (kernel.variant === "subgroup_matrix") {
     return subgroupMatrixProduct(plan, form, { ...p, tile: kernel.matrixTile, splits: kernel.splits });
   }

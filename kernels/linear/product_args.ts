@@ -1,5 +1,6 @@
 /** A matrix product as its kernels take it. Letters and forms as in `product_wgsl.ts`. */
 import type { Tensor } from "../tensor.ts";
+import type { ComputedRows } from "./computed_rows.ts";
 import type { Epilogue } from "./product_wgsl.ts";
 import type { WeightType } from "./weight_types.ts";
 
@@ -13,6 +14,8 @@ export interface ProductArgs {
   depth: number;
   /** `a` (M, K) f32, weights `w` (and `scales`), the result `y`, and what the epilogue adds: `bias`, `residual` */
   tensors: Readonly<Record<string, Tensor>>;
+  /** What `a` is computed from, for kernels that round it to f16 themselves: there is no `a` then. */
+  computed?: ComputedRows;
   /** Number type of the weights. */
   dtype: WeightType;
   /** Largest magnitude of a weight, where it is known. */

@@ -40,7 +40,7 @@ export function subgroupMatrixProduct(plan: Plan, form: Form, args: SubgroupMatr
   const { matrixTile: tile, splits = 1 } = args.tile ? { matrixTile: args.tile, splits: args.splits } : matrixTile(gpu, form, args);
   const shape = args.shape ?? shapeFor(gpu, tile);
   if (!shape) throw new Error(`"${gpu.name}" has no subgroup matrices; use another variant of the product`);
-  const asHalf = { x: tensors.a, rows, depth, tileDepth: tile.depth, peak: PEAK };
+  const asHalf = { x: args.computed ?? tensors.a, rows, depth, tileDepth: tile.depth, peak: PEAK };
   const { half, rowScales } = halfRows(plan, asHalf);
   const lanes = args.lanes ?? gpu.subgroupSize;
   const split = splits > 1;

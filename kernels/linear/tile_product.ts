@@ -33,7 +33,7 @@ export function recordTileProduct(plan: Plan, form: Form, options: ProductArgs &
   const { rows, columns, depth, dtype, epilogue, tensors, rowStride, firstColumn, tile, precise, largest, splits = 1 } = options;
   const split = splits > 1;
   const halfSum = precise ? PRECISE_HALF_SUM : HALF_SUM;
-  const asHalf = { x: tensors.a, rows, depth, tileDepth: tileDepth(tile), peak: halfPeak(largest, halfSum) };
+  const asHalf = { x: options.computed ?? tensors.a, rows, depth, tileDepth: tileDepth(tile), peak: halfPeak(largest, halfSum) };
   const half = tile.half ? halfRows(plan, asHalf) : undefined;
   const { bias: _bias, residual: _residual, y, ...factors } = tensors;
   const parts = split ? plan.scratch([splits * rows, columns], { label: "parts of a product" }) : y;

@@ -1,12 +1,17 @@
 /** SwiGLU (Shazeer 2020, arXiv:2002.05202), silu(gate) · up, and its gradients. T rows of I numbers. */
 import { elementFor } from "../element/element.ts";
+import vec4Code from "../element/element_vec4.wgsl" with { type: "text" };
 import flatCode from "../element/flat.wgsl" with { type: "text" };
 import { grid1d } from "../grid.ts";
+import type { ComputedRows } from "../linear/computed_rows.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import gateUpCode from "./gate_up.wgsl" with { type: "text" };
+import siluCode from "./silu.wgsl" with { type: "text" };
 import forwardCode from "./swiglu.wgsl" with { type: "text" };
 import backwardCode from "./swiglu_backward.wgsl" with { type: "text" };
+import backwardRowsCode from "./swiglu_backward_rows.wgsl" with { type: "text" };
+import rowsCode from "./swiglu_rows.wgsl" with { type: "text" };
 
 /** Arguments of {@linkcode swiglu}. */
 export interface SwigluArgs {
@@ -27,6 +32,18 @@ export function swiglu(plan: Plan, { gateUp, out }: SwigluArgs): Tensor {
   expectShape(y, [rows, columns]);
   dispatch(plan, { label: "swiglu", code: forwardCode, tensors: { gate_up: gateUp, y }, rows, columns });
   return y;
+}
+
+/** {@linkcode swiglu} as a product's activations. */
+export function swigluRows({ gateUp }: { gateUp: Tensor }): ComputedRows {
+  return {
+    label: "swiglu",
+    shape: checked(gateUp),
+    parts: 1,
+    tensors: { gate_up: gateUp },
+    code: `${vec4Code}\n${siluCode}\n${rowsCode}`,
+    record: (plan) => swiglu(plan, { gateUp }),
+  };
 }
 
 /** Arguments of {@linkcode swigluBackward}. */
@@ -55,6 +72,20 @@ export function swigluBackward(plan: Plan, args: SwigluBackwardArgs): Tensor {
   return dgateUp;
 }
 
+/** {@linkcode swigluBackward} as a product's activations. */
+export function swigluBackwardRows({ gateUp, dy }: { gateUp: Tensor; dy: Tensor }): ComputedRows {
+  const [rows, columns] = checked(gateUp);
+  expectShape(dy, [rows, columns]);
+  return {
+    label: "swiglu_backward",
+    shape: [rows, 2 * columns],
+    parts: 2,
+    tensors: { gate_up: gateUp, dy },
+    code: `${vec4Code}\n${siluCode}\n${backwardRowsCode}`,
+    record: (plan) => swigluBackward(plan, { gateUp, dy }),
+  };
+}
+
 /** Rows, and numbers of a row of the result. */
 function checked(gateUp: Tensor): [rows: number, columns: number] {
   expectShape(gateUp, [-1, -1]);
@@ -70,7 +101,7 @@ function dispatch(
   const element = elementFor(op.columns);
   const count = op.rows * op.columns / element.width;
   if (count === 0) return;
-  plan.dispatch({ label: op.label, code: [element.code, flatCode, gateUpCode, op.code] }, {
+  plan.dispatch({ label: op.label, code: [element.code, flatCode, siluCode, gateUpCode, op.code] }, {
     tensors: op.tensors,
     params: { count, elements: op.columns / element.width },
     workgroups: grid1d(count, 64),

@@ -7,6 +7,5 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<Element>; // (rows, elements)
 
 fn each(i: u32) {
-  let pair = load(i);
-  y[i] = pair.gate * sigmoid(pair.gate) * pair.up;
+  y[i] = swiglu(gate_up[place(i)], gate_up[place(i) + params.elements]);
 }

@@ -11,7 +11,7 @@ import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
 import { rotary } from "../../kernels/rotary/rotary.ts";
 import { gatherRows, scatterAddRows } from "../../kernels/rows/rows.ts";
 import { scatterRows } from "../../kernels/scatter_rows/scatter_rows.ts";
-import { swiglu, swigluBackward } from "../../kernels/swiglu/swiglu.ts";
+import { swigluBackwardRows, swigluRows } from "../../kernels/swiglu/swiglu.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Network } from "./network.ts";
 import type { DecoderLayerWeights } from "./weights.ts";
@@ -106,7 +106,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   });
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
   const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp, precise });
-  const out = linear(plan, { x: swiglu(plan, { gateUp }), weight: weights.down, residual: middle, precise });
+  const out = linear(plan, { x: swigluRows({ gateUp }), weight: weights.down, residual: middle, precise });
   return { out, trace: { x, xq, q, keys, keyStart: cacheStart, keyRows: cacheRows, attended, lse, middle, gateUp } };
 }
 
@@ -131,7 +131,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
   const { positions, ranges, keyRanges } = queries ?? rows;
   if (!keyRanges || !trace.lse) throw new Error("decoderLayerBackward: the forward pass kept no key ranges");
   const dinner = linearInputGradient(plan, { dy: dout, weight: weights.down });
-  const dgateUp = swigluBackward(plan, { gateUp: trace.gateUp, dy: dinner });
+  const dgateUp = swigluBackwardRows({ gateUp: trace.gateUp, dy: dinner });
   const dnormed = linearInputGradient(plan, { dy: dgateUp, weight: weights.gateUp });
   const dmiddle = rmsNormBackward(plan, { x: trace.middle, weight: weights.postNorm, dy: dnormed, eps, residual: dout });
   const dattended = linearInputGradient(plan, { dy: dmiddle, weight: weights.output });

@@ -13,6 +13,7 @@ import { halfRowsWgsl } from "../../kernels/linear/half_rows_wgsl.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { TILES } from "../../kernels/linear/subgroup_matrix_choice.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
+import { swigluBackwardRows, swigluRows } from "../../kernels/swiglu/swiglu.ts";
 import flatCode from "../../kernels/element/flat.wgsl" with { type: "text" };
 import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };
 
@@ -25,7 +26,14 @@ Deno.test({
   async fn() {
     await using gpu = await requestGpu({ gpu: await openDawn({ backend: "null" }) });
     assert(gpu.has("chromium-experimental-subgroup-matrix" as GPUFeatureName));
-    const texts = [["f16 rows", halfRowsWgsl({ threads: 128, held: 7, peak: 14 })], ["f16 keys", `${keysInHalfCode}\n${flatCode}`]];
+    const [gateUp, dy] = [gpu.tensor([2, 64]), gpu.tensor([2, 32])];
+    const texts = [
+      ...[undefined, swigluRows({ gateUp }), swigluBackwardRows({ gateUp, dy })].map((source) => [
+        `f16 rows of ${source?.label}`,
+        halfRowsWgsl({ threads: 128, held: 7, peak: 14, source }),
+      ]),
+      ["f16 keys", `${keysInHalfCode}\n${flatCode}`],
+    ];
     for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       for (const form of ["rows", "columns"] as const) {
         for (const shape of SHAPES) {

@@ -1,8 +1,12 @@
-import { assert, assertThrows } from "@std/assert";
+import { assert, assertLess, assertThrows } from "@std/assert";
+import { linear, linearInputGradient, type ProductKernel } from "../../kernels/linear/linear.ts";
+import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
+import { destroyMatrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { swigluBackwardReference, swigluReference } from "../../kernels/swiglu/_reference.ts";
-import { swiglu, swigluBackward } from "../../kernels/swiglu/swiglu.ts";
-import { finiteDifference, gpuTest, randomFloats, relativeError } from "./support.ts";
+import { swiglu, swigluBackward, swigluBackwardRows, swigluRows } from "../../kernels/swiglu/swiglu.ts";
+import { finiteDifference, gpuTest, productTolerance, randomFloats, relativeError } from "./support.ts";
+import { randomMatrix } from "./weights_support.ts";
 
 const SHAPES = [[1, 1], [3, 7], [5, 64], [33, 130]];
 
@@ -36,6 +40,44 @@ gpuTest("swiglu and swigluBackward equal their references", async (gpu) => {
       const error = relativeError(await gpu.readFloats(tensor), expected);
       assert(error < 1e-6, `result ${i} of (${shape}): ${error}`);
     }
+  }
+});
+
+gpuTest("swiglu and its gradients as activations of a product: as products of the tensors, in every kernel", async (gpu) => {
+  const kernels: (ProductKernel | undefined)[] = [undefined, { variant: "plain" }, { variant: "tiled" }];
+  if (gpu.has("shader-f16")) kernels.push({ variant: "tiled", tile: { rows: 64, columns: 64, half: true } });
+  // one held four, more than all registers hold, rows that are filled up, rows that are no fours
+  for (const [rows, columns, outputs] of [[1, 4, 4], [3, 36, 8], [5, 7, 4], [2, 1300, 12], [1, 41004, 4]]) {
+    const [gates, ups, dys] = [1, 2, 3].map((seed) => randomFloats(rows * columns, seed + columns, { scale: 4 }));
+    const down = await randomMatrix(gpu, [outputs, columns], { dtype: "f32", seed: 4 });
+    const gateUpWeight = await randomMatrix(gpu, [2 * columns, outputs], { dtype: "f32", seed: 5 });
+    const { dgate, dup } = swigluBackwardReference(gates, ups, { dy: dys });
+    const expected = [
+      linearReference(swigluReference(gates, ups), down.values, { rows, inputs: columns, outputs }),
+      linearBackwardReference(fuse(dgate, dup, columns), {
+        ...{ x: new Float32Array(rows * outputs), weight: gateUpWeight.values, rows, inputs: outputs, outputs: 2 * columns },
+      }).dx,
+    ];
+    for (const kernel of kernels) {
+      if (kernel?.tile && columns % 4) continue;
+      if (kernel?.variant === "plain" && columns > 2 ** 15) continue; // llvmpipe ends loops after 2^16 rounds
+      using plan = new Plan(gpu);
+      const gateUp = plan.persistent([rows, 2 * columns], { data: fuse(gates, ups, columns) });
+      const dy = plan.persistent([rows, columns], { data: dys });
+      const out = () => plan.persistent([rows, outputs]);
+      const usable = columns % 4 ? undefined : kernel;
+      const actual = [
+        linear(plan, { x: swigluRows({ gateUp }), weight: down.matrix, kernel: usable, out: out() }),
+        linearInputGradient(plan, { dy: swigluBackwardRows({ gateUp, dy }), weight: gateUpWeight.matrix, kernel: usable, out: out() }),
+      ];
+      plan.run();
+      for (const [i, tensor] of actual.entries()) {
+        const error = relativeError(await gpu.readFloats(tensor), expected[i]);
+        const allowed = kernel?.tile ? 2e-3 : Math.max(1e-6 + 1e-7 * Math.sqrt(2 * columns), kernel ? 0 : productTolerance(gpu, "f32"));
+        assertLess(error, allowed, `${["product", "gradient"][i]} of (${rows}, ${columns}), ${JSON.stringify(kernel)}`);
+      }
+    }
+    for (const { matrix } of [down, gateUpWeight]) destroyMatrix(gpu, matrix);
   }
 });
 

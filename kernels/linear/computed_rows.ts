@@ -1,0 +1,30 @@
+/**
+ * Activations of a product that are computed from other tensors. Where a product rounds its activations to f16, they are computed on the way there
+ * and never written in f32; elsewhere they become a tensor first. Letters: M rows, K their length.
+ */
+import type { Plan } from "../plan.ts";
+import { Tensor } from "../tensor.ts";
+
+/** See the module's text. */
+export interface ComputedRows {
+  /** Name in profiles. */
+  readonly label: string;
+  /** (M, K) */
+  readonly shape: readonly [rows: number, columns: number];
+  /** Parts of equal length that a row consists of, whose numbers at the same place are computed together. */
+  readonly parts: 1 | 2;
+  /** What is read, by the names of its bindings. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /**
+   * WGSL: bindings from number 4 on, and `fn compute(row: u32, quad: u32) -> array<vec4<f32>, PARTS>`, the four numbers from 4 · quad on of every
+   * part of a row. `params.quads` is K / 4.
+   */
+  readonly code: string;
+  /** Records them as a tensor (M, K) f32. */
+  record(plan: Plan): Tensor;
+}
+
+/** Activations as a tensor. */
+export function asTensor(plan: Plan, x: Tensor | ComputedRows): Tensor {
+  return x instanceof Tensor ? x : x.record(plan);
+}
