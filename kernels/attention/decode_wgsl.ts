@@ -2,14 +2,16 @@
  * WGSL of attention for GPUs and few queries: the keys of a query are split among workgroups, and a second kernel joins the parts
  * ("Flash-Decoding", Dao et al. 2023). A workgroup serves all query heads of one key/value head, so keys and values are read once.
  */
-import { OPERANDS_WGSL, PARAMS_WGSL, repeat } from "./text.ts";
+import { OPERANDS_WGSL, PARAMS_WGSL, range, repeat } from "./text.ts";
 
 /** Keys of a part, and invocations of a workgroup. */
 export const PART = 128;
+/** Vectors that an invocation asks for before it waits for the first: there are too few invocations for others to fill the time. */
+const AT_ONCE = 8;
 
 /** Workgroup memory of the first kernel, in bytes. */
 export function decodeBytes({ headDim, group }: { headDim: number; group: number }): number {
-  return 4 * group * (headDim + PART + 32) + 16 * PART + 8;
+  return 4 * group * (headDim + PART + 32) + 16 * group * PART + 8;
 }
 
 /** What both kernels agree on. */
@@ -41,7 +43,7 @@ var<workgroup> query: array<vec4<f32>, ${group * vectors}>;
 var<workgroup> weight: array<f32, ${group * PART}>; // [head of the group][key]
 var<workgroup> tops: array<f32, ${group * 16}>; // largest score of every 16th key
 var<workgroup> folds: array<f32, ${group * 16}>; // sum of every 16th key's power
-var<workgroup> slice_sums: array<vec4<f32>, ${PART}>;
+var<workgroup> slice_sums: array<vec4<f32>, ${group * PART}>; // [head of the group][thread]
 var<workgroup> span: vec2<u32>;
 
 @compute @workgroup_size(${PART})
@@ -61,9 +63,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // This thread's key against every query head.
   let k_at = k_place(first + min(thread, count - 1u)) + kv_head * ${vectors}u;
 ${each((g) => `var s${g} = vec4<f32>(0.0);`)}
-  for (var i = 0u; i < ${vectors}u; i++) {
-    let b = k[k_at + i];
-${each((g) => `    s${g} = fma(query[${g * vectors}u + i], b, s${g});`)}
+${
+    repeat(Math.ceil(vectors / AT_ONCE), (batch) => {
+      const some = range(vectors).slice(batch * AT_ONCE, (batch + 1) * AT_ONCE);
+      return `  { ${some.map((i) => `let b${i} = k[k_at + ${i}u];`).join(" ")}
+${each((g) => some.map((i) => `s${g} = fma(query[${g * vectors + i}], b${i}, s${g});`).join(" "))} }`;
+    })
   }
 ${
     each((g) => `
@@ -97,27 +102,33 @@ ${
   let slice = thread / ${vectors}u;
 ${each((g) => `var y${g} = vec4<f32>(0.0);`)}
   if (slice < ${slices}u) {
-    for (var i = slice; i < count; i += ${slices}u) {
-      let b = v[v_place(first + i) + kv_head * ${vectors}u + column];
-${each((g) => `      y${g} = fma(vec4<f32>(weight[${g * PART}u + i]), b, y${g});`)}
-    }
+    for (var i = slice; i < count; i += ${AT_ONCE * slices}u) {
+${
+    repeat(AT_ONCE, (n) =>
+      `      let n${n} = min(i + ${n * slices}u, count - 1u); let b${n} = v[v_place(first + n${n}) + kv_head * ${vectors}u + column];`)
   }
 ${
-    each((g) => `
-  workgroupBarrier();
-  slice_sums[thread] = y${g};
-  workgroupBarrier();
-  if (thread < ${vectors}u) {
-    let place = part_place(row, kv_head * ${group}u + ${g}u) + group.x;
-    var total = slice_sums[thread];
-    for (var i = 1u; i < ${slices}u; i++) { total += slice_sums[i * ${vectors}u + thread]; }
-    parts[place * ${vectors}u + thread] = total;
-    if (thread == 0u) {
-      var sum = folds[${16 * g}];
-      for (var i = 1u; i < 16u; i++) { sum += folds[${16 * g}u + i]; }
-      sums[place] = vec2<f32>(top${g}, sum);
+    repeat(AT_ONCE, (n) =>
+      `      { let there = i + ${n * slices}u < count;
+${each((g) => `      y${g} = fma(vec4<f32>(select(0.0, weight[${g * PART}u + n${n}], there)), b${n}, y${g});`)} }`)
+  }
     }
-  }`)
+  }
+${each((g) => `  slice_sums[${g * PART}u + thread] = y${g};`)}
+${each((g) => `  if (thread == ${g}u) { tops[${16 * g}] = top${g}; }`)}
+  workgroupBarrier();
+  for (var i = thread; i < ${group * vectors}u; i += ${PART}u) {
+    let g = i / ${vectors}u;
+    let place = part_place(row, kv_head * ${group}u + g) + group.x;
+    let at = g * ${PART}u + i % ${vectors}u;
+    var total = slice_sums[at];
+    for (var n = 1u; n < ${slices}u; n++) { total += slice_sums[at + n * ${vectors}u]; }
+    parts[place * ${vectors}u + i % ${vectors}u] = total;
+    if (i % ${vectors}u == 0u) {
+      var sum = folds[16u * g];
+      for (var n = 1u; n < 16u; n++) { sum += folds[16u * g + n]; }
+      sums[place] = vec2<f32>(tops[16u * g], sum);
+    }
   }
 }`;
 }
@@ -141,13 +152,22 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let first = part_place(row, head);
   let count = (row_keys(row).y + ${PART - 1}u) / ${PART}u;
   var largest = LOWEST;
-  for (var i = 0u; i < count; i++) { largest = max(largest, sums[first + i].x); }
+  for (var i = 0u; i < count; i += ${AT_ONCE}u) {
+${repeat(AT_ONCE, (n) => `    let s${n} = sums[first + min(i + ${n}u, count - 1u)].x;`)}
+    largest = max(largest, ${range(AT_ONCE).map((n) => `s${n}`).reduce((a, b) => `max(${a}, ${b})`)});
+  }
   var sum = 0.0;
   var total = vec4<f32>(0.0);
-  for (var i = 0u; i < count; i++) {
-    let factor = exp2(sums[first + i].x - largest);
-    sum = fma(factor, sums[first + i].y, sum);
-    total = fma(vec4<f32>(factor), parts[(first + i) * ${vectors}u + column], total);
+  for (var i = 0u; i < count; i += ${AT_ONCE}u) {
+${
+    repeat(AT_ONCE, (n) =>
+      `    let at${n} = first + min(i + ${n}u, count - 1u); let s${n} = sums[at${n}]; let p${n} = parts[at${n} * ${vectors}u + column];`)
+  }
+${
+    repeat(AT_ONCE, (n) =>
+      `    { let factor = select(0.0, exp2(s${n}.x - largest), i + ${n}u < count);
+    sum = fma(factor, s${n}.y, sum); total = fma(vec4<f32>(factor), p${n}, total); }`)
+  }
   }
   y[id.x] = total * select(0.0, 1.0 / sum, sum > 0.0);
   ${options.lse ? "if (column == 0u) { lse[row * params.heads + head] = log_sum_exp(largest, sum); }" : ""}
