@@ -35,7 +35,7 @@ const RATED: readonly RatedTile[] = [
   large({ rows: 128, columns: 256, depth: 32, down: 2, across: 4 }, 1.79, 1.94),
   large(FEW_ROWS_TILE, 1.07, 1.22),
   large({ rows: 64, columns: 64, depth: 64, down: 2, across: 2 }, 1.1, 1.1),
-  // Sizes between, for rows that leave cores idle in the last round otherwise. Not measured: what their subgroups read and multiply, less 7 %.
+  // Sizes between, for rows that leave cores idle in the last round otherwise. Not measured: by what their subgroups read and multiply, less a tenth.
   large({ rows: 96, columns: 128, depth: 64, down: 2, across: 4 }, 1.55, 1.5),
   large({ rows: 160, columns: 128, depth: 64, down: 2, across: 4 }, 1.65, 1.6),
 ];
@@ -86,7 +86,8 @@ interface Sizes {
 
 /**
  * Milliseconds that an H200 takes about, as its cores are handed workgroups, one or two each, until all are done. For the products of the 7B model
- * with 576, 1216 and 3996 rows, from which the rates are, the least estimate of a measured tile is that of the fastest, or of one that takes 4 % longer at most.
+ * with 576, 1216 and 3996 rows, from which the rates are, the least estimate of a measured tile is that of the fastest, or of one that takes 4 %
+ * longer at most.
  */
 function estimate(form: Form, { rows, columns, depth }: Sizes, { tile, alone, inPairs }: RatedTile, splits: number): number {
   const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) * splits;

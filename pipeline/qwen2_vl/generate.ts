@@ -5,7 +5,7 @@ import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import { Continuation, Decoding, Guessing, Prefill, type PromptEnd } from "./generation_plans.ts";
+import { Continuation, Decoding, Prefill, type PromptEnd } from "./generation_plans.ts";
 import { guessedAnswer } from "./guessed_answer.ts";
 import { expectPositions, type Network } from "./network.ts";
 import { promptPasses } from "./generation_passes.ts";
@@ -68,7 +68,6 @@ export class Generator implements Disposable {
   readonly #options: GeneratorOptions & { head: Matrix };
   readonly #prefills = new PlanCache<Prefill>(KEPT_PLANS);
   readonly #decodings = new PlanCache<Decoding>(KEPT_PLANS);
-  readonly #guessings = new PlanCache<Guessing>(KEPT_PLANS);
   readonly #continuations = new PlanCache<Continuation>(KEPT_PLANS);
   readonly #head: PromptHead;
   #generation = 0;
@@ -122,12 +121,8 @@ export class Generator implements Disposable {
     const { maxNewTokens: n, eosIds } = this.#options;
     const rows = Math.min(n - 1, Math.max(...guesses.map((ids) => ids.length)));
     if (rows < 1) return await this.#generate(prompts, {});
-    const { decoding, before, ends } = this.#start(prompts);
-    const count = prompts.length;
-    const guessing = this.#guessings.get(
-      `${count} ${rows} ${guesses.length}`,
-      () => new Guessing(this.#network, { ...this.#options, count, before, decoding, rows, guesses: guesses.length }),
-    );
+    const { decoding, ends } = this.#start(prompts);
+    const guessing = decoding.guessing(guesses.length, rows);
     guessing.write(guesses, ends);
     guessing.plan.run();
     const read = await this.#network.gpu.read(decoding.state.generated, guessing.choices);
@@ -197,7 +192,6 @@ export class Generator implements Disposable {
 
   /** Frees plans and caches. */
   [Symbol.dispose](): void {
-    this.#guessings.clear();
     this.#continuations.clear();
     this.#prefills.clear();
     this.#decodings.clear();
@@ -221,7 +215,7 @@ export class Generator implements Disposable {
     const longest = Math.max(...prompts.map(({ ids }) => ids.length));
     const before = this.#head.prepare(head, slots ? longest + reserve + 1 : rows, { slots: slots ? count : 1 });
     if (before.generation !== this.#generation) {
-      for (const plans of [this.#guessings, this.#continuations, this.#prefills, this.#decodings]) plans.clear();
+      for (const plans of [this.#continuations, this.#prefills, this.#decodings]) plans.clear();
       this.#generation = before.generation;
     }
     const shared = { ...this.#options, count, before };

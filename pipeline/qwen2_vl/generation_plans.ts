@@ -9,6 +9,7 @@ import { guessTokens } from "../../kernels/guess_tokens/guess_tokens.ts";
 import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
 import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
+import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import { weightedSums } from "../../kernels/weighted_sums/weighted_sums.ts";
 import { answerLogits } from "./answer_loss.ts";
@@ -107,10 +108,15 @@ export class Decoding implements Disposable {
   readonly state: GenerationState;
   /** Logits behind each prompt (R, head rows rounded up to a multiple of 4), which the prompts' passes of any number of rows leave here. */
   readonly logits: Tensor;
+  readonly #network: Network;
+  readonly #options: GenerationPlanOptions;
+  readonly #guessings = new PlanCache<Guessing>(4);
 
   /** @param network the model */
   constructor(network: Network, options: GenerationPlanOptions) {
     const { count, before: { caches }, head, maxNewTokens } = options;
+    this.#network = network;
+    this.#options = options;
     this.plan = new Plan(network.gpu, `one token of ${count} sequences`);
     this.state = generationState(this.plan, { sequences: count, maxNewTokens });
     this.logits = this.plan.persistent([count, Math.ceil(head.rows / 4) * 4], { label: "logits" });
@@ -124,6 +130,14 @@ export class Decoding implements Disposable {
     });
     const next = argMax(this.plan, { logits: answerLogits(this.plan, { hidden, head }), vocabulary: head.rows });
     advanceGeneration(this.plan, { next, state: this.state });
+  }
+
+  /** The plan for guesses, so many with so many tokens each, behind the first new token. */
+  guessing(guesses: number, rows: number): Guessing {
+    return this.#guessings.get(
+      `${guesses} ${rows}`,
+      () => new Guessing(this.#network, { ...this.#options, guesses, rows, first: this.state.ids }),
+    );
   }
 
   /**
@@ -142,8 +156,9 @@ export class Decoding implements Disposable {
     gpu.write(this.state.step, Uint32Array.of(0));
   }
 
-  /** Frees the plan. */
+  /** Frees the plans. */
   [Symbol.dispose](): void {
+    this.#guessings.clear();
     this.plan[Symbol.dispose]();
   }
 }
@@ -184,14 +199,14 @@ export class Guessing implements Disposable {
   readonly #inputs;
   readonly #rows: number;
 
-  /** @param options rows: tokens of a sequence, the first among them; guesses: how many there are; decoding: where the first tokens are */
-  constructor(network: Network, options: GenerationPlanOptions & { rows: number; guesses: number; decoding: Decoding }) {
-    const { rows, guesses, count, head, before: { caches }, decoding: { state } } = options;
+  /** @param options rows: tokens of a sequence, the first among them; guesses: how many there are; first: the first tokens (R) u32 */
+  constructor(network: Network, options: GenerationPlanOptions & { rows: number; guesses: number; first: Tensor }) {
+    const { rows, guesses, count, head, before: { caches }, first } = options;
     this.#rows = rows;
     this.plan = new Plan(network.gpu, `${rows} guessed rows of ${count} sequences`);
     this.#inputs = inputBlock(this.plan, { ...PLACES(rows * count), guesses: { shape: [guesses, rows], dtype: "u32" } });
     const { positions, ranges, cacheRows, guesses: given } = this.#inputs.tensors;
-    const x = embedRows(this.plan, { network, ids: guessTokens(this.plan, { first: state.ids, guesses: given }) });
+    const x = embedRows(this.plan, { network, ids: guessTokens(this.plan, { first, guesses: given }) });
     const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
     const out = this.plan.persistent([rows * count], { dtype: "u32", label: "tokens behind guessed ones" });
     this.choices = argMax(this.plan, { logits: answerLogits(this.plan, { hidden, head }), vocabulary: head.rows, out });
