@@ -13,7 +13,7 @@
 import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";
 import type { SubgroupMatrixShape } from "../subgroup_matrix.ts";
 import { flagsOf, KEYS, paddedQuads, PADDING, ROWS, rowsOfWorkgroup, STRIDE, tileVectors } from "./subgroup_matrix_tile.ts";
-import { inHalf, PARAMS_WGSL, range, repeat, tilePlace, vectorsOfRows } from "./text.ts";
+import { inHalf, PARAMS_WGSL, range, repeat, SPAN_WGSL, tilePlace, vectorsOfRows } from "./text.ts";
 
 /** log2 of how far a score may lie beyond the largest one that counts. */
 const RISE = 8;
@@ -141,12 +141,7 @@ var<workgroup> tile: array<vec4<f16>, ${
 var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]
 var<workgroup> scores: array<vec4<f32>, ${rows * STRIDE}>; // [row][key / 4]
 var<workgroup> raised: array<u32, ${flagsOf(subgroups)}>; // whether a row of a subgroup has raised its \`largest\`
-var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next lines say
-const FROM_END = 0u; // of where the keys of a row begin, counted down
-const TO_END = 1u; // of where they end
-const FROM = 2u; // of where they begin
-const TO = 3u; // of where they end, counted down
-var<workgroup> span: vec4<u32>; // the first key of a row, and one after the last; the first that all see, and one after the last
+${SPAN_WGSL}
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [qk, pv], arrays: [scores] })}
 
@@ -163,13 +158,8 @@ ${
     let own = ranges[first_row + row${n}];
     let end = min(own.y, params.keys);
     start${n} = own.x;
-    if (end > own.x) {
-      seen${n} = end - own.x;
-      atomicMax(&most[FROM_END], 0xffffffffu - own.x);
-      atomicMax(&most[TO_END], end);
-    }
-    atomicMax(&most[FROM], own.x);
-    atomicMax(&most[TO], 0xffffffffu - select(0u, end, end > own.x));
+    if (end > own.x) { seen${n} = end - own.x; }
+    note_keys(own.x, end);
   }`
     )
   }
@@ -182,9 +172,7 @@ ${
       tile[of_row * ${stride}u + quad] = ${inHalf("value")};`)
   }
   workgroupBarrier();
-  if (thread == 0u) {
-    span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), atomicLoad(&most[FROM]), 0xffffffffu - atomicLoad(&most[TO]));
-  }
+  if (thread == 0u) { span = noted_keys(); }
   let keys = workgroupUniformLoad(&span);
 ${
     of(down, (d) =>

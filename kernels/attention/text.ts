@@ -79,6 +79,30 @@ fn log_sum_exp(largest: f32, sum: f32) -> f32 {
   return largest / LOG2E + (rough + (sum * exp(-rough) - 1.0));
 }`;
 
+/**
+ * What the rows of a workgroup see of the keys: each is noted, and then, behind a barrier, one invocation keeps in `span` what was noted: the first key
+ * that a row sees and one after the last; the first that all rows see and one after the last.
+ */
+export const SPAN_WGSL = `
+var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next lines say
+const FROM_END = 0u; // of where the keys of a row begin, counted down
+const TO_END = 1u; // of where they end
+const FROM = 2u; // of where they begin
+const TO = 3u; // of where they end, counted down
+var<workgroup> span: vec4<u32>;
+// A row sees the keys from start on, none where end is not behind it.
+fn note_keys(start: u32, end: u32) {
+  if (end > start) {
+    atomicMax(&most[FROM_END], 0xffffffffu - start);
+    atomicMax(&most[TO_END], end);
+  }
+  atomicMax(&most[FROM], start);
+  atomicMax(&most[TO], 0xffffffffu - select(0u, end, end > start));
+}
+fn noted_keys() -> vec4<u32> {
+  return vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), atomicLoad(&most[FROM]), 0xffffffffu - atomicLoad(&most[TO]));
+}`;
+
 /** What every kernel that reads queries, keys and values begins with. */
 export const OPERANDS_WGSL = `${PARAMS_WGSL}
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>; // (rows, heads · headDim)

@@ -9,7 +9,7 @@
  * A weight has its value's power of two in it, and what a row's weights are relative to is the largest of these: none is beyond 1, and what f16 rounds
  * is small beside what the row's result is made of, however large the values of its neighbours are. The sum of weights is taken without these powers.
  */
-import { PARAMS_WGSL, range, repeat, tilePlace } from "./text.ts";
+import { PARAMS_WGSL, range, repeat, SPAN_WGSL, tilePlace } from "./text.ts";
 import { paddedHead } from "./half_heads.ts";
 import {
   cutColumns,
@@ -136,12 +136,7 @@ ${PARAMS_WGSL}
 // lines of [number][row / 4] and [number][key / 4], or of [key][number / 4]
 var<workgroup> stage: array<array<vec4<f16>, ${LINE}>, ${stageLines(headDim)}>;
 var<workgroup> weights: array<array<vec4<f16>, ${rowQuads}>, ${HALF_KEYS}>; // [key][row / 4], swizzled by key / 4 against bank conflicts
-var<workgroup> most: array<atomic<u32>, 4>; // the largest of what the next lines say
-const FROM_END = 0u; // of where the keys of a row begin, counted down
-const TO_END = 1u; // of where they end
-const FROM = 2u; // of where they begin
-const TO = 3u; // of where they end, counted down
-var<workgroup> span: vec4<u32>; // the first key of a row, and one after the last; the first that all see, and one after the last
+${SPAN_WGSL}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let tx = thread % 8u;
@@ -163,17 +158,13 @@ ${
     HALVES.flatMap((p) =>
       range(4).map((r) => {
         const part = PARTS[r];
-        const [start, seen] = [`start${p}.${part}`, `seen${p}.${part}`];
-        return `if (${seen} > 0u) { atomicMax(&most[FROM_END], 0xffffffffu - ${start}); atomicMax(&most[TO_END], ${start} + ${seen}); }
-if (row${p}.${part} < params.rows) { atomicMax(&most[FROM], ${start}); atomicMax(&most[TO], 0xffffffffu - select(0u, ${start} + ${seen}, ${seen} > 0u)); }`;
+        return `if (row${p}.${part} < params.rows) { note_keys(start${p}.${part}, start${p}.${part} + seen${p}.${part}); }`;
       })
     ).join("\n")
   }
   }
   workgroupBarrier();
-  if (thread == 0u) {
-    span = vec4<u32>(0xffffffffu - atomicLoad(&most[FROM_END]), atomicLoad(&most[TO_END]), atomicLoad(&most[FROM]), 0xffffffffu - atomicLoad(&most[TO]));
-  }
+  if (thread == 0u) { span = noted_keys(); }
   let keys = workgroupUniformLoad(&span);
 ${HALVES.map((p) => `var largest${p} = vec4<f32>(LOWEST); var sum${p} = vec4<f32>();`).join("\n")}
 ${eachSum((name) => `var y${name} = vec4<f32>();`)}
