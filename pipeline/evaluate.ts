@@ -56,6 +56,8 @@ export interface EvaluateOptions extends EvaluationOptions {
   examples: readonly Example[];
   /** Compute the probability of every category, too. */
   scores?: boolean;
+  /** Try categories as whole answers where those before were some; true when left out. The answers are the same. */
+  guess?: boolean;
   /** Pictures that are computed in one pass, whatever their sizes; the answers are the same. {@linkcode DEFAULT_BATCH} when left out. */
   batch?: number;
   /**
@@ -79,7 +81,7 @@ export interface EvaluateOptions extends EvaluationOptions {
  * @throws {MaspError} when a picture cannot be decoded, or the file to go on from is of another evaluation
  */
 export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promise<Evaluation> {
-  const { examples, prompts, categories, seed = 0, batch = DEFAULT_BATCH, onPrediction, signal } = options;
+  const { examples, prompts, categories, seed = 0, batch = DEFAULT_BATCH, guess = true, onPrediction, signal } = options;
   await using session = openSession(model, { ...options, batch: Math.min(batch, Math.max(1, examples.length)) });
   const questions = emotionSamples(examples, { prompts, categories, seed, mode: "test" });
   using progress = await openProgress(model, { ...options, batch }, questions);
@@ -102,7 +104,8 @@ export async function evaluate(model: Qwen2Vl, options: EvaluateOptions): Promis
       const { results } = await answerer.beginScores(asked, { answers: categories });
       return async () => (await results).forEach(({ answer, scores }) => take(answer, shares(scores, categories)));
     }
-    const { answers } = await answerer.begin(asked, { guesses: areCategories(predictions.slice(0, sure), categories) ? categories : [] });
+    const guesses = guess && areCategories(predictions.slice(0, sure), categories) ? categories : [];
+    const { answers } = await answerer.begin(asked, { guesses });
     return async () => (await answers).forEach((answer) => take(answer));
   };
   let before: Read | undefined; // read while the next answers are computed

@@ -54,6 +54,7 @@ await runCommand({
     batch: { help: "7b: pictures of a pass in the batched evaluation (8; 1: no such measurement)", value: "N" },
     repeats: { help: "7b: measurements, or passes of an evaluation, that count (7)", value: "N" },
     tokens: { help: "7b: tokens over which a further token is measured (32)", value: "N" },
+    tune: { help: "7b: measures the kernels first, as the bench tune does" },
     out: { help: "7b: results as JSON (outputs/bench/7b.json)", value: "FILE" },
   },
 }, async (invocation) => {
@@ -120,6 +121,7 @@ async function large(invocation: Invocation, checkpoint: string | undefined): Pr
       "Name a checkpoint folder: deno task bench 7b CHECKPOINT (deno task bench make-checkpoint makes one of random weights)",
     );
   }
+  if (invocation.flags.tune) await tune(invocation, checkpoint);
   const count = (flag: string, otherwise: number) => wholeFlag(invocation, flag, 1) ?? otherwise;
   const { failures } = await bench7b({
     checkpoint,

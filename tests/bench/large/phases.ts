@@ -96,7 +96,8 @@ async function evaluation(model: Qwen2Vl, options: PhaseOptions): Promise<Measur
   using aspects = randomAspects(model);
   using prompt = createSoftPrompt(model);
   await using store = randomPictures(model, { sizes, gpuBytes: KEPT_BYTES });
-  const asked = { prompts, categories: CATEGORIES, seed: 1, aspects, prompt, store };
+  // Token by token, as PyTorch does, whatever the model answers.
+  const asked = { prompts, categories: CATEGORIES, seed: 1, aspects, prompt, store, guess: false };
   let number = 0;
   const unseen = (size: Size, count: number) =>
     Array.from({ length: count }, () => ({ image: `${sizeName(size)} ${number++}`, id: "", label: CATEGORIES[0] }));

@@ -49,14 +49,16 @@ modelTest("guesses: an evaluation guesses categories when the answers before wer
   const categories = categoriesOf("EmoSet");
   const examples = await demoExamples(16, "test");
   await store.getAll(examples.map(({ image }) => image));
-  const run = async (count: number, batch: number) => {
+  const run = async (count: number, batch: number, guess?: boolean) => {
     const before = model.gpu.counters.dispatches;
-    const options = { prompts: await demoPrompts(), examples: examples.slice(0, count), categories, store, baseline: true, batch };
+    const options = { prompts: await demoPrompts(), examples: examples.slice(0, count), categories, store, baseline: true, batch, guess };
     const { predictions } = await evaluate(model, options);
     return { answers: predictions.map(({ text }) => text), dispatches: model.gpu.counters.dispatches - before };
   };
-  const [whole, half, guessed] = [await run(16, 16), await run(8, 4), await run(16, 4)];
+  const [whole, half, guessed, plain] = [await run(16, 16), await run(8, 4), await run(16, 4), await run(16, 4, false)];
   assert(whole.answers.every((text) => categories.includes(text)), whole.answers.join());
   assertEquals(guessed.answers, whole.answers); // of one pass, before which nothing came
+  assertEquals(plain.answers, whole.answers);
+  assertLess(1.9 * half.dispatches, plain.dispatches);
   assertLess(guessed.dispatches, 1.8 * half.dispatches); // of two passes, before the first of which nothing was known when they began
 });
