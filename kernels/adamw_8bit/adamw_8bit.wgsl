@@ -32,18 +32,44 @@ fn values(word: u32, table: u32) -> vec4<f32> {
   );
 }
 
-// The code of the nearest entry; between two that are equally near, the lower one.
-fn nearest(x: f32, table: u32) -> u32 {
-  var low = 0u;
-  for (var step = 128u; step > 0u; step >>= 1u) {
-    if (entry(low + step, table) <= x) { low += step; }
+// The codes of the nearest entries; between two that are equally near, the lower one. Each decade of a table is cut into equal intervals with an entry
+// in the middle, so that the interval of a number can be computed. What rounding makes of that, and the ends of the decades, is left to the entries
+// themselves: the nearest one is that of the interval or one of its neighbours.
+fn nearest(x: vec4<f32>, table: u32) -> vec4<u32> {
+  let size = abs(x);
+  var intervals = vec4(1.0); // of the number's decade, in the signed table
+  var unit = vec4(1e6); // brings the decade to 0.1 to 1
+  var decade: vec4<bool>;
+  decade = size >= vec4(1e-6); intervals = select(intervals, vec4(2.0), decade); unit = select(unit, vec4(100000.0), decade);
+  decade = size >= vec4(1e-5); intervals = select(intervals, vec4(4.0), decade); unit = select(unit, vec4(10000.0), decade);
+  decade = size >= vec4(1e-4); intervals = select(intervals, vec4(8.0), decade); unit = select(unit, vec4(1000.0), decade);
+  decade = size >= vec4(1e-3); intervals = select(intervals, vec4(16.0), decade); unit = select(unit, vec4(100.0), decade);
+  decade = size >= vec4(1e-2); intervals = select(intervals, vec4(32.0), decade); unit = select(unit, vec4(10.0), decade);
+  decade = size >= vec4(1e-1); intervals = select(intervals, vec4(64.0), decade); unit = select(unit, vec4(1.0), decade);
+  var before = intervals - 1.0; // entries of smaller decades: 1 + 2 + 4 + …
+  if (table == UNSIGNED) {
+    intervals *= 2.0;
+    before *= 2.0;
   }
-  let high = min(low + 1u, 255u);
-  return select(low, high, entry(high, table) - x < x - entry(low, table));
+  let interval = clamp(floor((size * unit - 0.1) * intervals / 0.9), vec4(0.0), intervals - 1.0);
+  let rank = vec4<u32>(before + interval);
+  let code = select(vec4(1u) + rank, select(vec4(126u) - rank, vec4(128u) + rank, x >= vec4(0.0)), table == SIGNED);
+  return vec4(better(x.x, code.x, table), better(x.y, code.y, table), better(x.z, code.z, table), better(x.w, code.w, table));
+}
+
+// The nearest of the entries of a code and of its neighbours.
+fn better(x: f32, code: u32, table: u32) -> u32 {
+  let value = entry(code, table);
+  let above = x > value;
+  let other = select(max(code, 1u) - 1u, min(code + 1u, 255u), above);
+  let distance = abs(entry(other, table) - x);
+  let own = abs(value - x);
+  return select(code, other, select(distance <= own, distance < own, above));
 }
 
 fn pack(x: vec4<f32>, table: u32) -> u32 {
-  return nearest(x.x, table) | (nearest(x.y, table) << 8u) | (nearest(x.z, table) << 16u) | (nearest(x.w, table) << 24u);
+  let codes = nearest(x, table);
+  return codes.x | (codes.y << 8u) | (codes.z << 16u) | (codes.w << 24u);
 }
 
 // Whether each of a word's four numbers lies in the tensor.
@@ -79,8 +105,10 @@ fn main(
   let there = min(chunk, params.blocks - 1u);
   let old = vec2(mScale[there], vScale[there]);
   var peak = vec2(0.0);
+  let own = moments(min(begin, params.words - 1u), old); // all that 64 lanes have
   for (var word = begin; word < end; word += LANES) {
-    let next = moments(word, old);
+    var next = own;
+    if (word != begin) { next = moments(word, old); }
     peak = max(peak, vec2(largest(abs(next.first)), largest(next.second)));
   }
   if (LANES > 1u) {
@@ -96,7 +124,8 @@ fn main(
   // A block of zeros has scale 0: whatever divides it, its moments stay 0.
   let divisor = select(vec2(1.0), peak, peak > vec2(0.0));
   for (var word = begin; word < end; word += LANES) {
-    let next = moments(word, old);
+    var next = own;
+    if (word != begin) { next = moments(word, old); }
     mCodes[word] = pack(next.first / divisor.x, SIGNED);
     vCodes[word] = pack(next.second / divisor.y, UNSIGNED);
     let before = parameter[word];

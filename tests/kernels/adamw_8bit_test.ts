@@ -103,6 +103,36 @@ for (const variant of ["serial", "parallel"] as const) {
   });
 }
 
+gpuTest("adamW8bit: every value has its code, numbers beside the middle of two values that of the nearer", async (gpu) => {
+  const middles = (map: Float32Array) => Array.from(map.subarray(1), (value, i) => (value + map[i]) / 2);
+  const around = (x: number) => [x * (1 - 1e-5), x * (1 + 1e-5)];
+  const xs = [...MAPS.signedMap, ...middles(MAPS.signedMap).flatMap(around)];
+  const squares = [...MAPS.unsignedMap, ...middles(MAPS.unsignedMap).flatMap(around)];
+  for (const [numbers, signed] of [[xs, true], [squares.map(Math.sqrt), false]] as const) {
+    // 255 of them to a block, and its largest number, which they are in relation to
+    const gradient = Float32Array.from(
+      { length: 256 * Math.ceil(numbers.length / 255) },
+      (_, i) => i % 256 ? numbers[255 * Math.floor(i / 256) + i % 256 - 1] ?? 0 : 1,
+    );
+    for (const variant of ["serial", "parallel"] as const) {
+      using plan = new Plan(gpu);
+      const t = tensors(plan, new Float32Array(gradient.length));
+      adamW8bit(plan, { ...t, variant });
+      gpu.write(t.gradient, gradient);
+      gpu.write(t.norm, Float32Array.of(1, 1));
+      gpu.write(t.hyper, hyperValues({ learningRate: 0, betas: [0, 0], eps: 1e-8, weightDecay: 0, step: 1 })); // moments are g and g²
+      plan.run();
+      const { mCodes, vCodes } = await readState(gpu, t);
+      const map = signed ? MAPS.signedMap : MAPS.unsignedMap;
+      (signed ? mCodes : vCodes).forEach((code, i) => {
+        const x = signed ? gradient[i] : Math.fround(gradient[i] ** 2);
+        assertEquals(code, nearestCode(map, x), `code of ${x}`);
+      });
+      gpu.destroy(...Object.values(t.state));
+    }
+  }
+});
+
 gpuTest("adamW8bit: two runs give the same bits, numbers behind the tensor's end stay", async (gpu) => {
   const results: Uint8Array[][] = [];
   for (let run = 0; run < 2; run++) {
