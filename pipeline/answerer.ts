@@ -44,6 +44,8 @@ export class Answerer implements Disposable {
   readonly #model: Qwen2Vl;
   readonly #options: AnswererOptions;
   #generator?: { generation: number; generator: Generator };
+  #turn: Promise<void> = Promise.resolve();
+  #disposed = false;
 
   /** @param model the frozen model */
   constructor(model: Qwen2Vl, options: AnswererOptions) {
@@ -60,15 +62,25 @@ export class Answerer implements Disposable {
    * Begins greedy answers to questions about pictures, in one pass where the adapter's buffers take it: when this promise is fulfilled, all
    * the work is submitted, and the next answers can be begun while these are computed.
    *
-   * @param options guesses: answers that are likely, which are then tried as a whole; see `GenerateOptions`
+   * @param options guesses: answers that are likely, which are then tried as a whole; what is answered otherwise is asked again, token by token
    * @throws {MaspError} when a picture cannot be read or decoded
    */
   async begin(asked: readonly Question[], options: { guesses?: readonly string[] } = {}): Promise<{ answers: Promise<Answer[]> }> {
-    const prompts = await this.#prepare(asked);
-    const guesses = options.guesses?.map((answer) => this.#model.tokenizer.encode(answer));
-    const answers = this.#generatorNow().generate(prompts, { guesses }).then(({ tokens }) => tokens.map((tokens) => this.#answer(tokens)));
+    const guesses = options.guesses?.map((answer) => this.#model.tokenizer.encode(answer)) ?? [];
+    const { tokens } = await this.#submit(asked, (generator, prompts) => ({
+      tokens: guesses.length ? generator.guess(prompts, guesses) : generator.generate(prompts).then(({ tokens }) => tokens),
+    }));
+    const answers = this.#finish(asked, tokens);
     answers.catch(() => {}); // reported where it is awaited
     return { answers };
+  }
+
+  /** Answers from their tokens, those that are missing token by token. */
+  async #finish(asked: readonly Question[], begun: Promise<(number[] | undefined)[]>): Promise<Answer[]> {
+    const tokens = await begun;
+    const missing = asked.filter((_, i) => !tokens[i]);
+    const others = missing.length ? await (await this.begin(missing)).answers : [];
+    return tokens.map((ids) => ids ? this.#answer(ids) : others.shift()!);
   }
 
   /**
@@ -82,10 +94,9 @@ export class Answerer implements Disposable {
     options: { answers: readonly string[] },
   ): Promise<{ results: Promise<{ scores: number[]; answer: Answer }[]> }> {
     const { tokenizer } = this.#model;
-    const prompts = await this.#prepare(asked);
     const end = tokenizer.idOf("<|im_end|>");
     const continuations = options.answers.map((answer) => [...tokenizer.encode(answer), end]);
-    const scored = this.#generatorNow().scoreAll(prompts, continuations);
+    const { scored } = await this.#submit(asked, (generator, prompts) => ({ scored: generator.scoreAll(prompts, continuations) }));
     const results = scored.then((all) => all.map(({ scores, tokens }) => ({ scores, answer: this.#answer(tokens) })));
     results.catch(() => {}); // reported where it is awaited
     return { results };
@@ -98,11 +109,23 @@ export class Answerer implements Disposable {
 
   /** Frees plans and caches. */
   [Symbol.dispose](): void {
+    this.#disposed = true;
     this.#generator?.generator[Symbol.dispose]();
   }
 
   #answer(tokens: number[]): Answer {
     return { tokens, text: this.#model.tokenizer.decode(tokens, { skipSpecialTokens: true }) };
+  }
+
+  /** Puts pictures into their place and submits work with them, before others may take the place. */
+  async #submit<T>(asked: readonly Question[], work: (generator: Generator, prompts: readonly Prompt[]) => T): Promise<T> {
+    const turn = this.#turn.then(async () => {
+      if (this.#disposed) throw new Error("the answerer was freed");
+      const prompts = await this.#prepare(asked);
+      return work(this.#generatorNow(), prompts);
+    });
+    this.#turn = turn.then(() => {}, () => {});
+    return await turn;
   }
 
   async #prepare(asked: readonly Question[]): Promise<Prompt[]> {

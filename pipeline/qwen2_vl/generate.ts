@@ -38,11 +38,6 @@ export interface GenerateOptions {
   /** Whether the logits behind the prompts are read, too. */
   logits?: boolean;
   /**
-   * Answers (token ids) that are likely: all tokens of one are tried in one pass (speculative decoding), which costs as much as one token. The result
-   * is the same; prompts that are answered otherwise are computed again, token by token.
-   */
-  guesses?: readonly (readonly number[])[];
-  /**
    * Looks after every few tokens whether all answers have come to an end, for long answers. Nothing else may be asked of the generator until these
    * are there.
    */
@@ -84,10 +79,10 @@ export class Generator implements Disposable {
    * the options say.
    */
   async generate(prompts: readonly Prompt[], options: GenerateOptions = {}): Promise<Generated> {
-    const { guesses = [], untilEnd, logits: wanted } = options;
+    const { untilEnd, logits: wanted } = options;
     const passes: Promise<Generated>[] = [];
     for (const pass of this.#passes(prompts, this.#options.maxNewTokens)) {
-      passes.push(guesses.length > 0 && !wanted ? this.#guess(pass, guesses) : this.#generate(pass, options));
+      passes.push(this.#generate(pass, options));
       if (untilEnd) await passes.at(-1);
     }
     const answers = await Promise.all(passes);
@@ -116,23 +111,33 @@ export class Generator implements Disposable {
     return { tokens, logits: prompts.map((_, r) => floats.slice(r * width, r * width + head.rows)) };
   }
 
-  /** Answers of which all tokens are tried at once as they are guessed; those that were guessed wrong token by token. */
-  async #guess(prompts: readonly Prompt[], guesses: readonly (readonly number[])[]): Promise<Generated> {
+  /**
+   * Greedy answers, of which all tokens are tried in one pass as they are guessed from the first (speculative decoding), which costs as much as one
+   * token. All of it is submitted when this returns.
+   *
+   * @param guesses answers (token ids) that are likely
+   * @returns new tokens of each prompt, without the end token; undefined where it is answered otherwise than was guessed
+   */
+  async guess(prompts: readonly Prompt[], guesses: readonly (readonly number[])[]): Promise<(number[] | undefined)[]> {
+    const passes = this.#passes(prompts, this.#options.maxNewTokens).map((pass) => this.#guess(pass, guesses));
+    return (await Promise.all(passes)).flat();
+  }
+
+  async #guess(prompts: readonly Prompt[], guesses: readonly (readonly number[])[]): Promise<(number[] | undefined)[]> {
     const { maxNewTokens: n, eosIds } = this.#options;
     const rows = Math.min(n - 1, Math.max(...guesses.map((ids) => ids.length)));
-    if (rows < 1) return await this.#generate(prompts, {});
+    if (rows < 1) return (await this.#generate(prompts, {})).tokens;
     const { decoding, ends } = this.#start(prompts);
     const guessing = decoding.guessing(guesses.length, rows);
     guessing.write(guesses, ends);
     guessing.plan.run();
     const read = await this.#network.gpu.read(decoding.state.generated, guessing.choices);
     const [generated, choices] = read.map(({ buffer }) => new Uint32Array(buffer));
-    const answers = prompts.map((_, r) =>
-      guessedAnswer({ first: generated[r * n], choices: [...choices.subarray(r * rows, (r + 1) * rows)], guesses, maxNewTokens: n, eosIds })
-    );
-    const others = prompts.filter((_, r) => !answers[r]);
-    const { tokens } = others.length ? await this.#generate(others, {}) : { tokens: [] };
-    return { tokens: answers.map((ids) => ids ? this.#untilEnd(ids) : tokens.shift()!) };
+    return prompts.map((_, r) => {
+      const behind = [...choices.subarray(r * rows, (r + 1) * rows)];
+      const tokens = guessedAnswer({ first: generated[r * n], choices: behind, guesses, maxNewTokens: n, eosIds });
+      return tokens && this.#untilEnd(tokens);
+    });
   }
 
   /** The scores of one prompt; see {@linkcode scoreAll}. */

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { Answerer } from "../../../pipeline/answerer.ts";
 import { categoriesOf } from "../../../pipeline/data/categories.ts";
-import { emotionQuestions } from "../../../pipeline/data/emotion_samples.ts";
+import { questionsOf } from "../../../pipeline/data/prompts.ts";
 import { FeatureStore } from "../../../pipeline/encode.ts";
 import { evaluate } from "../../../pipeline/evaluate.ts";
 import { PictureInputs } from "../../../pipeline/picture_inputs.ts";
@@ -26,8 +26,7 @@ Deno.test("guesses: an answer is known as far as it went on as guessed", () => {
 });
 
 modelTest("guesses: right, wrong or none, the answers are those of one token at a time", async (model) => {
-  const categories = categoriesOf("EmoSet");
-  const [question] = emotionQuestions({ prompts: await demoPrompts(), categories, seed: 0 });
+  const [question] = questionsOf(await demoPrompts(), "object"); // whose answers have one to five tokens
   const asked = (await demoExamples(6, "test")).map(({ image }) => ({ image, question }));
   await using store = new FeatureStore(model);
   using inputs = new PictureInputs(model, { store, batch: asked.length });
@@ -36,11 +35,27 @@ modelTest("guesses: right, wrong or none, the answers are those of one token at 
     const answers = async (guesses?: string[], some = asked) => await (await answerer.begin(some, { guesses })).answers;
     const expected = await answers();
     const texts = [...new Set(expected.map(({ text }) => text))];
-    assert(texts.length > 1, "all answers are the same: the test would see little");
+    assert(texts.length > 2, "the answers are nearly all the same: the test would see little");
     for (const guesses of [texts, texts.slice(1), ["no such answer"], [texts[0], `${texts[0]} and more`, texts[1]]]) {
       assertEquals(await answers(guesses), expected);
       assertEquals(await answers(guesses, asked.slice(2, 3)), expected.slice(2, 3), "alone");
     }
+  }
+});
+
+modelTest("guesses: pictures that were guessed wrong are asked about again while others are in their place", async (model) => {
+  const [question] = questionsOf(await demoPrompts(), "object"); // whose answers have one to five tokens
+  const asked = (await demoExamples(12, "test")).map(({ image }) => ({ image, question }));
+  await using store = new FeatureStore(model);
+  using inputs = new PictureInputs(model, { store, batch: 3 });
+  using answerer = new Answerer(model, { inputs, mode: "qwen2-vl", maxNewTokens: 8 });
+  const groups = [0, 3, 6, 9].map((i) => asked.slice(i, i + 3));
+  const expected = [];
+  for (const group of groups) expected.push(await (await answerer.begin(group)).answers);
+  assert(new Set(expected.flat().map(({ text }) => text)).size > 2, "the answers are nearly all the same: the test would see little");
+  for (const guesses of [["no such answer"], [expected[0][0].text]]) {
+    const begun = await Promise.all(groups.map((group) => answerer.begin(group, { guesses })));
+    assertEquals(await Promise.all(begun.map(({ answers }) => answers)), expected);
   }
 });
 
