@@ -184,7 +184,8 @@ function placesBehind(prompts: readonly PromptEnd[], rows: number): { positions:
   };
 }
 
-const PLACES = (rows: number) => ({
+/** Inputs for what {@linkcode placesBehind} gives. */
+const placeInputs = (rows: number) => ({
   positions: { shape: [rows, 3], dtype: "u32" },
   ranges: { shape: [rows, 2], dtype: "u32" },
   cacheRows: { shape: [rows], dtype: "u32" },
@@ -204,7 +205,7 @@ export class Guessing implements Disposable {
     const { rows, guesses, count, head, before: { caches }, first } = options;
     this.#rows = rows;
     this.plan = new Plan(network.gpu, `${rows} guessed rows of ${count} sequences`);
-    this.#inputs = inputBlock(this.plan, { ...PLACES(rows * count), guesses: { shape: [guesses, rows], dtype: "u32" } });
+    this.#inputs = inputBlock(this.plan, { ...placeInputs(rows * count), guesses: { shape: [guesses, rows], dtype: "u32" } });
     const { positions, ranges, cacheRows, guesses: given } = this.#inputs.tensors;
     const x = embedRows(this.plan, { network, ids: guessTokens(this.plan, { first, guesses: given }) });
     const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
@@ -240,7 +241,7 @@ export class Continuation implements Disposable {
     const rows = options.rows * count;
     this.plan = new Plan(network.gpu, `continuation of ${rows} rows`);
     this.#inputs = inputBlock(this.plan, {
-      ...PLACES(rows),
+      ...placeInputs(rows),
       ids: { shape: [rows], dtype: "u32" },
       targets: { shape: [rows], dtype: "u32" },
       weights: { shape: [rows], dtype: "f32" },
