@@ -18,7 +18,8 @@ const kernelSchema = z.strictObject({
     columns: sideSchema,
     half: z.boolean(),
     copies: z.boolean().optional(),
-  }).refine(({ half, copies }) => half || !copies, { error: "copies are of f16 alone" }).optional(),
+    pairs: z.boolean().optional(),
+  }).refine(({ half, copies, pairs }) => half || !(copies || pairs), { error: "copies and pairs are of f16 alone" }).optional(),
   matrixTile: z.strictObject({
     rows: sizeSchema,
     columns: sizeSchema,
