@@ -26,6 +26,7 @@ const kernelSchema = z.strictObject({
     depth: sizeSchema,
     down: sizeSchema.optional(),
     across: sizeSchema.optional(),
+    staggered: z.boolean().optional(),
   }).optional(),
   threads: z.union(VECTOR_THREADS.map((threads) => z.literal(threads))).optional(),
   splits: z.int().min(1).max(64).optional(),

@@ -14,8 +14,8 @@ export interface MatrixBlock {
   readonly start: number;
   /** How many rows it has. */
   readonly rows: number;
-  /** (rows, K); of quantised weights (rows, K rounded up to whole groups) */
-  readonly tensor: Tensor;
+  /** (rows, K); of quantised weights (rows, K rounded up to whole groups). `keepInHalf` puts another number type in its place while a model is loaded. */
+  tensor: Tensor;
   /** Scales of quantised weights (rows, groups of a row) f16. */
   readonly scales?: Tensor;
   /** Largest magnitude of a weight, where it was measured: products that sum in f16 scale their other factor by it. See `largest_weight.ts`. */

@@ -42,7 +42,11 @@ const RATED: readonly RatedTile[] = [
 /** The tiles that a product may be computed with. */
 export const TILES: readonly MatrixTile[] = [
   ...RATED.map(({ tile }) => tile),
-  { rows: 256, columns: 128, depth: 32, down: 4, across: 2 }, // may be faster elsewhere
+  // may be faster elsewhere
+  { rows: 256, columns: 128, depth: 32, down: 4, across: 2 },
+  { rows: 256, columns: 128, depth: 16, down: 4, across: 2, staggered: true },
+  { rows: 128, columns: 256, depth: 16, down: 2, across: 4, staggered: true },
+  { rows: 128, columns: 128, depth: 16, down: 4, across: 2, staggered: true },
 ];
 /** Cores that a large GPU has: of an H200. */
 const CORES = 132;
@@ -62,7 +66,8 @@ export function shapeFor(gpu: Gpu, tile: MatrixTile): SubgroupMatrixShape | unde
   const { down, across } = subgroupsOf(tile);
   return largestMatrices(
     gpu.subgroupMatrices.filter(({ rows, columns, depth }) =>
-      tile.rows % (down * rows) === 0 && tile.columns % (across * columns) === 0 && tile.depth % depth === 0
+      tile.rows % (down * rows) === 0 && tile.columns % (across * columns) === 0 &&
+      (tile.staggered ? tile.depth === depth : tile.depth % depth === 0)
     ),
   );
 }

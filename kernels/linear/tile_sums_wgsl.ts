@@ -101,7 +101,9 @@ function sumsInFours(tile: ProductTile, depth: number): Rest {
       : `tile_${name}[deep].k[${s}][across] = ${value};`;
   return {
     chains: 1,
-    arrays: `// [k / 4].k[k % 4][row / ${4 / copies}], [k / 4].k[k % 4][column / 4]; neighbours, which write every fourth k, write to different banks
+    arrays: `// [k / 4].k[k % 4][row / ${
+      4 / copies
+    }], [k / 4].k[k % 4][column / 4]; neighbours, which write every fourth k, write to different banks
 struct FoursOfA { k: array<array<${four}, ${copies * rows / 4}>, 4>, gap: array<${four}, 2> }
 struct FoursOfW { k: array<array<${four}, ${columns / 4}>, 4>, gap: array<${four}, 2> }
 var<workgroup> tile_a: array<FoursOfA, ${depth / 4}>;

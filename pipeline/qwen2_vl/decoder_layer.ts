@@ -4,6 +4,7 @@
  */
 import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
+import { joinAttention } from "../../kernels/attention/join_attention.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { factorPrecision } from "../../kernels/linear/matrix.ts";
 import type { Plan } from "../../kernels/plan.ts";
@@ -22,6 +23,8 @@ export interface RowInputs {
   readonly positions: Tensor;
   /** (rows, 2) u32 */
   readonly ranges: Tensor;
+  /** Further keys that they see, none of them in `ranges` (rows, 2) u32. Neither range may be empty then; forward only. */
+  readonly besides?: Tensor;
   /** (T, 2) u32; needed for the backward pass */
   readonly keyRanges?: Tensor;
 }
@@ -88,22 +91,25 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const xq = queries ? select(plan, x, queries.index) : x;
   const normedQ = queries ? select(plan, normed, queries.index) : normed;
   const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias, precise });
-  const { positions, ranges } = queries ?? rows;
+  const { positions, ranges, besides } = queries ?? rows;
   rotary(plan, { x: q, out: q, heads, positions, ...network.rotary });
   const keys = cache ?? kv;
-  const { out: attended, lse } = attention(plan, {
-    q,
-    k: keys,
-    v: keys,
-    ranges,
-    heads,
-    kvHeads,
-    headDim,
-    ...keyValueColumns(network),
-    causal: true,
-    lse: precise,
-    precision: factorPrecision(weights.query),
-  });
+  const attend = (ranges: Tensor, lse: boolean) =>
+    attention(plan, {
+      q,
+      k: keys,
+      v: keys,
+      ranges,
+      heads,
+      kvHeads,
+      headDim,
+      ...keyValueColumns(network),
+      causal: true,
+      lse,
+      precision: factorPrecision(weights.query),
+    });
+  const { out: attended, lse } = attend(ranges, precise || !!besides);
+  if (besides) joinAttention(plan, { out: attended, lse }, attend(besides, true));
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
   const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp, precise });
   const out = linear(plan, { x: swigluRows({ gateUp }), weight: weights.down, residual: middle, precise });

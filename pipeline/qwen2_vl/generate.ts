@@ -5,7 +5,8 @@ import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import { Continuation, Decoding, Prefill, type PromptEnd } from "./generation_plans.ts";
+import { continuationPasses, Continuations, rowsBehind } from "./continuations.ts";
+import { Decoding, Prefill, type PromptEnd } from "./generation_plans.ts";
 import { guessedAnswer } from "./guessed_answer.ts";
 import { expectPositions, type Network } from "./network.ts";
 import { promptPasses } from "./generation_passes.ts";
@@ -63,7 +64,7 @@ export class Generator implements Disposable {
   readonly #options: GeneratorOptions & { head: Matrix };
   readonly #prefills = new PlanCache<Prefill>(KEPT_PLANS);
   readonly #decodings = new PlanCache<Decoding>(KEPT_PLANS);
-  readonly #continuations = new PlanCache<Continuation>(KEPT_PLANS);
+  readonly #continuations = new PlanCache<Continuations>(KEPT_PLANS);
   readonly #head: PromptHead;
   #generation = 0;
 
@@ -146,15 +147,15 @@ export class Generator implements Disposable {
   }
 
   /**
-   * Log-probability of continuations of prompts. The prompts are computed once, in one pass or as few as the adapter's buffers allow; each
-   * continuation then goes on from their keys and values, behind all prompts of a pass at once. All of it is submitted when this returns.
+   * Log-probability of continuations of prompts. The prompts are computed once, in one pass or as few as the adapter's buffers allow; the
+   * continuations then go on from their keys and values, many of them at once. All of it is submitted when this returns.
    *
    * @param continuations token ids, at least one each
    * @returns one sum of log-probabilities per continuation, and the greedy answer, for each prompt
    */
   async scoreAll(prompts: readonly Prompt[], continuations: readonly (readonly number[])[]): Promise<Scored[]> {
-    const longest = Math.max(this.#options.maxNewTokens, ...continuations.map((ids) => ids.length));
-    const passes = this.#passes(prompts, longest).map((pass) => this.#scorePass(pass, { continuations, longest }));
+    const reserve = Math.max(this.#options.maxNewTokens, rowsBehind(continuations));
+    const passes = this.#passes(prompts, reserve).map((pass) => this.#scorePass(pass, { continuations, reserve }));
     return (await Promise.all(passes)).flat();
   }
 
@@ -164,33 +165,33 @@ export class Generator implements Disposable {
 
   async #scorePass(
     prompts: readonly Prompt[],
-    { continuations, longest }: { continuations: readonly (readonly number[])[]; longest: number },
+    { continuations, reserve }: { continuations: readonly (readonly number[])[]; reserve: number },
   ): Promise<Scored[]> {
     const { maxNewTokens, head } = this.#options;
-    const { decoding, before: { caches }, ends } = this.#start(prompts, longest);
+    const { decoding, before: { caches }, ends } = this.#start(prompts, reserve);
     const { gpu } = this.#network;
     for (let i = 1; i < maxNewTokens; i++) decoding.plan.run();
-    const count = prompts.length;
     using sums = new Plan(gpu, "scores"); // holds the results until they are read together
-    const results = continuations.map((ids) => {
-      if (ids.length < 2) return undefined;
-      const rows = ids.length - 1;
-      const plan = this.#continuations.get(`${rows} ${count}`, () => new Continuation(this.#network, { rows, count, head, caches }));
-      plan.write(ids, ends);
-      const result = sums.persistent([count], { label: "scores" });
-      gpu.run(plan.plan, { from: plan.losses, to: result });
-      return result;
+    const passes = continuationPasses(continuations, { prompts: prompts.length }).map((numbers) => {
+      const some = numbers.map((i) => continuations[i]);
+      const shape = { lengths: some.map((ids) => ids.length), prompts: prompts.length };
+      const plan = this.#continuations.get(JSON.stringify(shape), () => new Continuations(this.#network, { ...shape, head, caches }));
+      plan.write(some, ends);
+      const losses = sums.persistent(plan.losses.shape, { label: "scores" });
+      gpu.run(plan.plan, { from: plan.losses, to: losses });
+      return { numbers, losses };
     });
-    const kept = results.filter((result) => result !== undefined);
-    const [logits, generated, ...rest] = await gpu.read(decoding.logits, decoding.state.generated, ...kept);
+    const [logits, generated, ...rest] = await gpu.read(decoding.logits, decoding.state.generated, ...passes.map(({ losses }) => losses));
     const floats = new Float32Array(logits.buffer);
     const ids = new Uint32Array(generated.buffer);
-    const losses = rest.map((bytes) => new Float32Array(bytes.buffer));
     const width = decoding.logits.shape[1];
     return prompts.map((_, r) => {
       const first = logSoftmax(floats.subarray(r * width, r * width + head.rows));
-      let next = 0;
-      const scores = continuations.map(([id], i) => first[id] - (results[i] ? losses[next++][r] : 0));
+      const scores = continuations.map(([id]) => first[id]);
+      passes.forEach(({ numbers }, p) => {
+        const losses = new Float32Array(rest[p].buffer);
+        numbers.forEach((i, s) => scores[i] -= losses[r * numbers.length + s]);
+      });
       return { scores, tokens: this.#untilEnd([...ids.subarray(r * maxNewTokens, (r + 1) * maxNewTokens)]) };
     });
   }

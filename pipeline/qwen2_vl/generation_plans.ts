@@ -1,9 +1,7 @@
 /**
- * The passes of generation, each a plan: the prompts, one further token of every sequence, a guessed continuation of each, and a given one.
- * Letters: R sequences, C rows of the cache.
+ * The passes of generation, each a plan: the prompts, one further token of every sequence, and a guessed continuation of each. Letters: R sequences, C rows of the cache.
  */
 import { argMax } from "../../kernels/arg_max/arg_max.ts";
-import { crossEntropy } from "../../kernels/cross_entropy/cross_entropy.ts";
 import { advanceGeneration, type GenerationState, generationState } from "../../kernels/generation_state/generation_state.ts";
 import { guessTokens } from "../../kernels/guess_tokens/guess_tokens.ts";
 import { type InputBlock, inputBlock, type InputSpec } from "../../kernels/input_block.ts";
@@ -11,7 +9,6 @@ import type { Matrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { PlanCache } from "../../kernels/plan_cache.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
-import { weightedSums } from "../../kernels/weighted_sums/weighted_sums.ts";
 import { answerLogits } from "./answer_loss.ts";
 import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
 import type { Network } from "./network.ts";
@@ -217,55 +214,6 @@ export class Guessing implements Disposable {
   write(guesses: readonly (readonly number[])[], prompts: readonly PromptEnd[]): void {
     const filled = guesses.flatMap((ids) => Array.from({ length: this.#rows }, (_, i) => ids[i] ?? ids[0]));
     this.#inputs.write({ ...placesBehind(prompts, this.#rows), guesses: filled });
-  }
-
-  /** Frees the plan. */
-  [Symbol.dispose](): void {
-    this.plan[Symbol.dispose]();
-  }
-}
-
-/** The same given tokens behind each prompt, whose keys and values are in the caches. */
-export class Continuation implements Disposable {
-  /** What runs. */
-  readonly plan: Plan;
-  /** Sum of -log p of all tokens but the first, for each prompt (R). */
-  readonly losses: Tensor;
-  readonly #inputs;
-  readonly #rows: number;
-
-  /** @param options rows: tokens of the continuation less one; count: prompts */
-  constructor(network: Network, options: { rows: number; count: number; head: Matrix; caches: readonly Tensor[] }) {
-    const { count, head, caches } = options;
-    this.#rows = options.rows;
-    const rows = options.rows * count;
-    this.plan = new Plan(network.gpu, `continuation of ${rows} rows`);
-    this.#inputs = inputBlock(this.plan, {
-      ...placeInputs(rows),
-      ids: { shape: [rows], dtype: "u32" },
-      targets: { shape: [rows], dtype: "u32" },
-      weights: { shape: [rows], dtype: "f32" },
-      rowsOf: { shape: [count, 2], dtype: "u32" },
-    });
-    const { ids, positions, ranges, cacheRows, targets, weights, rowsOf } = this.#inputs.tensors;
-    const x = embedRows(this.plan, { network, ids });
-    const { hidden } = languageModel(this.plan, { network, x, rows: { positions, ranges }, caches, cacheRows });
-    const logits = answerLogits(this.plan, { hidden, head });
-    const { nll } = crossEntropy(this.plan, { logits, targets, weights, vocabulary: head.rows });
-    const out = this.plan.persistent([count], { label: "scores" });
-    this.losses = weightedSums(this.plan, { values: nll, weights, ranges: rowsOf, out });
-  }
-
-  /** @param ids the same for each prompt */
-  write(ids: readonly number[], prompts: readonly PromptEnd[]): void {
-    const rows = this.#rows;
-    this.#inputs.write({
-      ...placesBehind(prompts, rows),
-      ids: prompts.flatMap(() => ids.slice(0, -1)),
-      targets: prompts.flatMap(() => ids.slice(1)),
-      weights: new Array(rows * prompts.length).fill(1),
-      rowsOf: prompts.flatMap((_, r) => [r * rows, (r + 1) * rows]),
-    });
   }
 
   /** Frees the plan. */

@@ -1,5 +1,6 @@
 /** A checkpoint's tensors to the GPU, streamed in pieces. */
 import type { Gpu } from "../../kernels/gpu.ts";
+import { keepInHalf } from "../../kernels/linear/half_weights.ts";
 import { measureLargest } from "../../kernels/linear/largest_weight.ts";
 import { createMatrix, destroyMatrix, type Matrix, type WeightType, writeMatrix } from "../../kernels/linear/matrix.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
@@ -19,7 +20,7 @@ export interface TensorSource {
 
 /** Options of {@linkcode loadWeights}. */
 export interface LoadWeightsOptions {
-  /** Number type of the matrices on the GPU, of which {@linkcode matrixType} makes exceptions; as stored when left out. */
+  /** Number type of the matrices on the GPU, of which {@linkcode matrixType} makes exceptions; as stored when left out, or as `keptType` says. */
   weights?: WeightType;
   /** Told the bytes read so far, now and then. */
   onProgress?: (bytes: number) => void;
@@ -171,6 +172,7 @@ export async function loadWeights(
     await stream?.return?.();
   }
   await measureLargest(gpu, matrices);
+  if (!options.weights) keepInHalf(gpu, matrices);
   loading.move();
   return weights;
 }

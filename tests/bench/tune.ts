@@ -1,5 +1,6 @@
 /** Measures every kernel that a product of a model might use on this adapter, and keeps the fastest. */
 import type { Gpu } from "../../kernels/gpu.ts";
+import { keptType } from "../../kernels/linear/half_weights.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { measureLargest } from "../../kernels/linear/largest_weight.ts";
 import { createMatrix, destroyMatrix, type Matrix, weightTensors } from "../../kernels/linear/matrix.ts";
@@ -79,7 +80,8 @@ export async function benchTune(gpu: Gpu, options: BenchTuneOptions): Promise<vo
 async function tuneProducts(gpu: Gpu, options: BenchTuneOptions): Promise<Map<string, ProductKernel>> {
   const { rows, repeats } = options;
   const best = new Map<string, ProductKernel>();
-  for (const { shape, dtype, forms } of tunedMatrices(options)) {
+  for (const { shape, dtype: given, forms } of tunedMatrices(options)) {
+    const dtype = options.weights ? given : keptType(gpu, given);
     const matrices = await equalMatrices(gpu, shape, dtype);
     for (const form of forms) {
       for (const count of rows) {

@@ -82,10 +82,12 @@ Deno.test("subgroup matrices: tiles that the adapter has the matrices, the memor
   const sizes = (gpu: Gpu) => new Set(matrixTiles(gpu, "rows").map(matrixTileName));
   const small = ["64x128x32 by 2x2", "64x64x64 by 2x2", "128x128x32 by 2x2"];
   const large = ["128x128x64 by 4x2", "256x128x32 by 4x2", "128x256x32 by 2x4", "256x128x32 by 8x2", "96x128x64 by 2x4"];
-  assertEquals(sizes(adapter({})), new Set([...small, ...large]));
-  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 65536 })), new Set([...small, ...large, "160x128x64 by 2x4"]));
-  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 32768 })), new Set(small));
+  const staggered = ["256x128x16 by 4x2 staggered", "128x256x16 by 2x4 staggered", "128x128x16 by 4x2 staggered"];
+  assertEquals(sizes(adapter({})), new Set([...small, ...large, ...staggered]));
+  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 65536 })), new Set([...small, ...large, ...staggered, "160x128x64 by 2x4"]));
+  assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 32768 })), new Set([...small, "128x128x16 by 4x2 staggered"]));
   assertEquals(sizes(adapter({ maxComputeWorkgroupStorageSize: 16384 })), new Set());
   assertEquals(sizes(adapter({ maxComputeInvocationsPerWorkgroup: 128 })), new Set(small));
   assertEquals(sizes(adapter({}, { rows: 64, columns: 64, depth: 16 })), new Set());
+  assertEquals(sizes(adapter({}, { rows: 8, columns: 8, depth: 8 })), new Set([...small, ...large, "160x128x64 by 2x4"])); // a piece is as deep as matrices
 });

@@ -91,10 +91,12 @@ gpuTest("precise products in f16 sum less in f16: about half the error, with cop
   const expected = linearReference(data, values, { rows, inputs, outputs });
   using plan = new Plan(gpu);
   const x = plan.persistent([rows, inputs], { data });
-  const results = [{}, { pairs: true }, { precise: true }, { precise: true, copies: true }, { precise: true, pairs: true }].map(({ precise, ...factors }) => {
-    const kernel = tiled(64, 64, { half: true, ...factors, splits: 1 });
-    return linear(plan, { x, weight, precise, kernel, out: plan.persistent([rows, outputs]) });
-  });
+  const results = [{}, { pairs: true }, { precise: true }, { precise: true, copies: true }, { precise: true, pairs: true }].map(
+    ({ precise, ...factors }) => {
+      const kernel = tiled(64, 64, { half: true, ...factors, splits: 1 });
+      return linear(plan, { x, weight, precise, kernel, out: plan.persistent([rows, outputs]) });
+    },
+  );
   plan.run();
   const errors = await Promise.all(results.map(async (result) => relativeError(await gpu.readFloats(result), expected)));
   for (const error of errors.slice(0, 2)) assertLess(error, 2e-3);
