@@ -28,8 +28,6 @@ export interface MatrixProduct {
   readonly right: TilePart;
   /** Where left factors are kept while what stands at their place changes: the size of their array, in vectors of four. */
   readonly held?: number;
-  /** Whether factors are variables, declared with {@linkcode MatrixPrimitives.factor}, and what stands at their place changes while they are kept. */
-  readonly kept?: boolean;
 }
 
 /** What a kernel needs of matrices. */
@@ -76,8 +74,6 @@ export interface MatrixPrimitives {
   readonly place: { parameters: string; statements: string };
   /** Declares a variable of sums, zero. */
   sums(name: string, shape: SubgroupMatrixShape): string;
-  /** Declares the variable of a factor of a product whose factors are kept. */
-  factor(side: "left" | "right", name: string, shape: SubgroupMatrixShape): string;
   /** Loads the left or right factor `name` of a product from place `at`. */
   load(side: "left" | "right", name: string, options: { shape: SubgroupMatrixShape; product: MatrixProduct; at: string }): string;
   /** sums += left · right */
@@ -90,9 +86,6 @@ export interface MatrixPrimitives {
   raise(flag: string, condition: string): string;
 }
 
-const factorType = (side: "left" | "right", { rows, columns, depth }: SubgroupMatrixShape): string =>
-  `subgroup_matrix_${side}<f16, ${side === "left" ? `${depth}, ${rows}` : `${columns}, ${depth}`}>`;
-
 /** The real ones: Tint's `chromium_experimental_subgroup_matrix`, whose types name columns before rows. */
 export const SUBGROUP_MATRICES: MatrixPrimitives = {
   directives: "enable chromium_experimental_subgroup_matrix;",
@@ -101,11 +94,11 @@ export const SUBGROUP_MATRICES: MatrixPrimitives = {
   place: { parameters: "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32", statements: "" },
   // Said in full: a variable without a value keeps the one of the round before in loops, with some compilers.
   sums: (name, { rows, columns }) => `var ${name} = subgroup_matrix_result<f32, ${columns}, ${rows}>();`,
-  factor: (side, name, shape) => `var ${name}: ${factorType(side, shape)};`,
-  load(side, name, { shape, product, at }) {
+  load(side, name, { shape: { rows, columns, depth }, product, at }) {
+    const size = side === "left" ? `${depth}, ${rows}` : `${columns}, ${depth}`;
     const { tile, stride, depthInRows } = product[side];
     const order = depthInRows === (side === "left") ? "row_major" : "col_major";
-    return `${product.kept ? "" : "let "}${name} = subgroupMatrixLoad<${factorType(side, shape)}, ${order}>(&${tile}, ${at}, ${stride}u);`;
+    return `let ${name} = subgroupMatrixLoad<subgroup_matrix_${side}<f16, ${size}>, ${order}>(&${tile}, ${at}, ${stride}u);`;
   },
   multiply: (sums, _product, { left, right }) => `${sums} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sums});`,
   store: (sums, { array, at, stride }) => `subgroupMatrixStore<row_major>(&${array.name}, ${at}, ${sums}, ${stride}u);`,

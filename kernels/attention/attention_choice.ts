@@ -18,8 +18,8 @@ const COLUMNS: readonly TileColumns[] = [64, 128];
 const LONGEST_HEAD_OF_MANY_COLUMNS = 128;
 /** Subgroups of a workgroup on matrices: enough rows that share what is read of keys and values. */
 const SUBGROUPS = 4;
-/** Others, for which there is room where these do not fit, or that may be faster: by how much workgroup memory there is to a core. */
-const OTHER_SUBGROUPS = { forward: [6, 3, 2], backward: [2] };
+/** Fewer, for which there is room where these do not fit; they may be faster elsewhere. */
+const FEWER_SUBGROUPS = 2;
 
 /** What the choice of kernels depends on. */
 export interface AttentionShape {
@@ -73,7 +73,6 @@ export function forwardCandidates(gpu: Gpu, { headDim, precision, lse }: Forward
   const usual = forwardColumns(gpu, headDim);
   return aroundMatrices(gpu, {
     precision,
-    subgroups: OTHER_SUBGROUPS.forward,
     fits: ({ subgroups }) => subgroupMatrixBytes({ headDim, subgroups }) <= most,
     others: [
       ...(half ? [{ variant: "tiled_half" as const }] : []),
@@ -92,7 +91,6 @@ export function backwardCandidates(gpu: Gpu, { headDim, precision }: AttentionSh
   const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = gpu.device.limits;
   return aroundMatrices(gpu, {
     precision,
-    subgroups: OTHER_SUBGROUPS.backward,
     fits: ({ subgroups, lanes }) =>
       subgroupMatrixBackwardBytes({ headDim, subgroups }) <= maxComputeWorkgroupStorageSize &&
       SIDES * subgroups * lanes <= maxComputeInvocationsPerWorkgroup,
@@ -100,28 +98,19 @@ export function backwardCandidates(gpu: Gpu, { headDim, precision }: AttentionSh
   });
 }
 
-/** What {@linkcode aroundMatrices} is told. */
-interface Around {
-  precision?: "f32" | "f16";
-  /** Subgroups of other kernels on matrices. */
-  subgroups: readonly number[];
-  /** Whether the device has what such a kernel needs. */
-  fits: (matrices: AttentionMatrices) => boolean;
-  /** Kernels without matrices. */
-  others: AttentionKernel[];
-}
-
-/** Kernels with those on matrices in their places, if there are any: the usual one first, those of other sizes last. */
-function aroundMatrices(gpu: Gpu, { precision, subgroups, fits, others }: Around): AttentionKernel[] {
+/** Kernels with those on matrices in their places, if there are any: the usual one first, the one of few rows, which is slower on an H200, last. */
+function aroundMatrices(
+  gpu: Gpu,
+  options: { precision?: "f32" | "f16"; fits: (matrices: AttentionMatrices) => boolean; others: AttentionKernel[] },
+): AttentionKernel[] {
+  const { precision, fits, others } = options;
   const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
   if (!matrices) return others;
+  const fewer = { ...matrices, subgroups: FEWER_SUBGROUPS };
   return [
     ...(fits(matrices) ? [{ variant: "subgroup_matrix" as const }] : []),
     ...others,
-    ...subgroups.filter((subgroups) => fits({ ...matrices, subgroups })).map((subgroups) => ({
-      variant: "subgroup_matrix" as const,
-      subgroups,
-    })),
+    ...(fits(fewer) ? [{ variant: "subgroup_matrix" as const, subgroups: FEWER_SUBGROUPS }] : []),
   ];
 }
 

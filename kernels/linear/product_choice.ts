@@ -70,8 +70,6 @@ const TILES: readonly ProductTile[] = [
   COPIES_TILE,
   { rows: 64, columns: 64, half: true, copies: true },
   { rows: 128, columns: 128, half: true, copies: true },
-  { ...HALF_TILE, pairs: true },
-  { rows: 128, columns: 128, half: true, pairs: true },
 ];
 
 /** The kernel for a product. */

@@ -25,35 +25,31 @@ const large = (tile: MatrixTile, rows: number, columns: number): RatedTile => ({
 /** For rows that one tile holds, where reading the weights is what takes the time. */
 const FEW_ROWS_TILE: MatrixTile = { rows: 64, columns: 128, depth: 32, down: 2, across: 2 };
 const RATED: readonly RatedTile[] = [
-  large({ rows: 128, columns: 128, depth: 64, down: 4, across: 2 }, 1.82, 1.75),
+  large({ rows: 128, columns: 128, depth: 64, down: 4, across: 2 }, 1.95, 1.92),
   {
     tile: { rows: 128, columns: 128, depth: 32, down: 2, across: 2 },
-    alone: { rows: 0.85, columns: 0.85 },
-    inPairs: { rows: 1.9, columns: 2 },
+    alone: { rows: 1.29, columns: 0.83 },
+    inPairs: { rows: 2.13, columns: 2.44 },
   },
-  large({ rows: 256, columns: 128, depth: 32, down: 8, across: 2 }, 1.93, 1.93),
-  large({ rows: 128, columns: 256, depth: 32, down: 2, across: 4 }, 1.79, 1.94),
-  large(FEW_ROWS_TILE, 1.07, 1.22),
-  large({ rows: 64, columns: 64, depth: 64, down: 2, across: 2 }, 1.1, 1.1),
-  // Sizes between, for rows that leave cores idle in the last round otherwise. Not measured: by what their subgroups read and multiply, less a tenth.
-  large({ rows: 96, columns: 128, depth: 64, down: 2, across: 4 }, 1.55, 1.5),
-  large({ rows: 160, columns: 128, depth: 64, down: 2, across: 4 }, 1.65, 1.6),
+  large({ rows: 256, columns: 128, depth: 32, down: 8, across: 2 }, 2, 1.97),
+  large({ rows: 128, columns: 256, depth: 32, down: 2, across: 4 }, 1.37, 2.04),
+  large(FEW_ROWS_TILE, 1.06, 1.43),
+  large({ rows: 64, columns: 64, depth: 64, down: 2, across: 2 }, 1.1, 1.23),
+  // Sizes between, for rows that leave cores idle in the last round otherwise.
+  large({ rows: 96, columns: 128, depth: 64, down: 2, across: 4 }, 1.6, 1.62),
+  large({ rows: 160, columns: 128, depth: 64, down: 2, across: 4 }, 1.83, 1.8),
 ];
 /** The tiles that a product may be computed with. */
 export const TILES: readonly MatrixTile[] = [
   ...RATED.map(({ tile }) => tile),
-  // may be faster elsewhere
-  { rows: 256, columns: 128, depth: 32, down: 4, across: 2 },
-  { rows: 256, columns: 128, depth: 16, down: 4, across: 2, staggered: true },
-  { rows: 128, columns: 256, depth: 16, down: 2, across: 4, staggered: true },
-  { rows: 128, columns: 128, depth: 16, down: 4, across: 2, staggered: true },
+  { rows: 256, columns: 128, depth: 32, down: 4, across: 2 }, // may be faster elsewhere
 ];
 /** Cores that a large GPU has: of an H200. */
 const CORES = 132;
 /** What cutting the summed dimension costs there: milliseconds, and bytes that parts are written and read with in a millisecond. */
 const CUT = { milliseconds: 0.009, bytes: 1.8e9 };
-/** Numbers of the summed dimension that a workgroup could have summed while it begins and ends. */
-const AROUND = 128;
+/** Numbers of the summed dimension that a workgroup could have summed while it begins, and while it writes y. */
+const AROUND = 690;
 
 /** Whether products with these weights are computed by subgroup matrices. Only where factors may be rounded to f16. */
 export function takesSubgroupMatrices(gpu: Gpu, product: { dtype: WeightType; precision?: "f32" | "f16" }): boolean {
@@ -66,8 +62,7 @@ export function shapeFor(gpu: Gpu, tile: MatrixTile): SubgroupMatrixShape | unde
   const { down, across } = subgroupsOf(tile);
   return largestMatrices(
     gpu.subgroupMatrices.filter(({ rows, columns, depth }) =>
-      tile.rows % (down * rows) === 0 && tile.columns % (across * columns) === 0 &&
-      (tile.staggered ? tile.depth === depth : tile.depth % depth === 0)
+      tile.rows % (down * rows) === 0 && tile.columns % (across * columns) === 0 && tile.depth % depth === 0
     ),
   );
 }
@@ -90,9 +85,9 @@ interface Sizes {
 }
 
 /**
- * Milliseconds that an H200 takes about, as its cores are handed workgroups, one or two each, until all are done. For the products of the 7B model
- * with 576, 1216 and 3996 rows, from which the rates are, the least estimate of a measured tile is that of the fastest, or of one that takes 4 %
- * longer at most.
+ * Milliseconds that an H200 takes about, as its cores are handed workgroups, one or two each, until all are done. The rates are from the products of
+ * the 7B model with 576, 1216 and 4096 rows and f16 weights: for 41 of these 42 the least estimate is that of the fastest tile, for the other one of
+ * a tile that takes 4 % longer.
  */
 function estimate(form: Form, { rows, columns, depth }: Sizes, { tile, alone, inPairs }: RatedTile, splits: number): number {
   const workgroups = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) * splits;

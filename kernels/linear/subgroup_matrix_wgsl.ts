@@ -5,9 +5,6 @@
  * The subgroups of a workgroup compute a tile of y. Its part of `a` and `w` goes to workgroup memory in pieces of the tile's depth, the next
  * piece being read from memory, 16 bytes at a time, while the matrices of this one are multiplied. It is asked for before the subgroups wait for each
  * other, so that places are computed meanwhile, and not while matrices could be multiplied.
- *
- * Staggered tiles have two pieces in workgroup memory, and the factors of one in registers: half of the subgroups put the piece after the next in
- * its place before they multiply, the others afterwards, so that some multiply while the others do not, behind one barrier a piece.
  */
 import {
   matrixMain,
@@ -28,8 +25,6 @@ export interface MatrixTile extends SubgroupMatrixShape {
   readonly down?: number;
   /** See `down`. */
   readonly across?: number;
-  /** Whether half of the subgroups multiply while the others fill workgroup memory: two pieces of it, as deep as the matrices. */
-  readonly staggered?: boolean;
 }
 
 /** Options of {@linkcode subgroupMatrixWgsl}. */
@@ -64,14 +59,8 @@ const PADDING = 2;
  * belong to one row, to rows four apart, whose parts lie in different banks.
  */
 const rowOf = (at: string, reads: number): string =>
-  reads === 4
-    ? `${at} / 32u * 8u + ${at} / 4u % 2u * 4u + ${at} / 8u % 4u`
-    : reads === 2
-    ? `${at} / 16u * 8u + ${at} / 2u % 4u * 2u + ${at} / 8u % 2u`
-    : `${at} / ${reads}u`;
+  reads === 4 ? `${at} / 32u * 8u + ${at} / 4u % 2u * 4u + ${at} / 8u % 4u` : `${at} / ${reads}u`;
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
-/** A place behind so many others. */
-const behind = (others: number, place: string): string => others ? `${others}u + ${place}` : place;
 const quotient = (a: number, b: number): number => Math.ceil(a / b);
 
 /** Vectors of four f16 in workgroup memory, row by row. */
@@ -146,8 +135,7 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
     stride: quads + PADDING,
   });
   const [a, w] = [part(ofA, true), part(ofW, form === "rows")];
-  const product: MatrixProduct = { name: "tile", left: a, right: w, kept: tile.staggered };
-  const pieceOf = { a: ofA.rows * a.stride, w: ofW.rows * w.stride }; // vectors of a piece
+  const product: MatrixProduct = { name: "tile", left: a, right: w };
   const down = tile.rows / subgroups.down / shape.rows; // matrices of a subgroup
   const across = tile.columns / subgroups.across / shape.columns;
   const each = ({ rows, quads, together }: Staged, body: (i: number) => string) => {
@@ -158,10 +146,10 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
     });
   };
   const fetch = (staged: Staged) => each(staged, (i) => `${staged.name}${i} = ${staged.read(`base_${staged.name}${i}`)};`);
-  const put = (staged: Staged, buffer = 0) =>
+  const put = (staged: Staged) =>
     each(staged, (i) =>
       lines(staged.together, (n) => {
-        const to = behind(buffer * pieceOf[staged.name], `row * ${staged.quads + PADDING}u + quad + ${n}u`);
+        const to = `row * ${staged.quads + PADDING}u + quad + ${n}u`;
         return `tile_${staged.name}[${to}] = ${staged.value(`${staged.name}${i}`, n)};`;
       }));
   const declare = (staged: Staged) =>
@@ -169,22 +157,25 @@ export function subgroupMatrixWgsl(form: Form, options: SubgroupMatrixWgslOption
       quotient(staged.rows * staged.quads / staged.together, threads),
       (i) => `var ${staged.name}${i}: ${staged.type}; var base_${staged.name}${i} = 0u;`,
     ) + each(staged, (i) => `base_${staged.name}${i} = ${staged.base};`);
-  const rightAt = (j: number, k: number) =>
-    form === "rows"
-      ? `(column_part + ${j * shape.columns}u) * ${w.stride}u + ${k / 4}u`
-      : `${k * w.stride}u + (column_part + ${j * shape.columns}u) / 4u`;
-  const load = (k: number, { set = "", buffer = 0 } = {}) => {
-    const from = (name: "a" | "w", place: string) => ({ shape, product, at: behind(buffer * pieceOf[name], place) });
-    return `${
-      lines(down, (i) => primitives.load("left", `left${i}${set}`, from("a", `(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u`)))
+  const multiply = lines(tile.depth / shape.depth, (step) => {
+    const k = step * shape.depth;
+    const right = (j: number) =>
+      form === "rows"
+        ? `(column_part + ${j * shape.columns}u) * ${w.stride}u + ${k / 4}u`
+        : `${k * w.stride}u + (column_part + ${j * shape.columns}u) / 4u`;
+    return `{
+${
+      lines(down, (i) =>
+        primitives.load("left", `left${i}`, {
+          shape,
+          product,
+          at: `(row_part + ${i * shape.rows}u) * ${a.stride}u + ${k / 4}u`,
+        }))
     }
-${lines(across, (j) => primitives.load("right", `right${j}${set}`, from("w", rightAt(j, k))))}`;
-  };
-  const multiply = (set = "") =>
-    lines(
-      down,
-      (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, product, { left: `left${i}${set}`, right: `right${j}${set}` })),
-    );
+${lines(across, (j) => primitives.load("right", `right${j}`, { shape, product, at: right(j) }))}
+${lines(down, (i) => lines(across, (j) => primitives.multiply(`c${i}_${j}`, product, { left: `left${i}`, right: `right${j}` })))}
+    }`;
+  });
   // A matrix of each subgroup at a time goes to y by way of workgroup memory: little of it, so that many workgroups fit on a core.
   const size = shape.rows * shape.columns;
   const write = lines(down, (i) =>
@@ -199,8 +190,7 @@ ${primitives.store(`c${i}_${j}`, { shape, array: STAGING, at: `subgroup * ${size
 ${fetch(ofA)}
 ${fetch(ofW)}
     }`;
-  const inTurn = () =>
-    `  ${fetchNext}
+  const walk = `  ${fetchNext}
   while (k < end) {
     workgroupBarrier();
 ${put(ofA)}
@@ -208,43 +198,8 @@ ${put(ofW)}
     k += ${tile.depth}u;
     ${fetchNext}
     workgroupBarrier();
-${lines(tile.depth / shape.depth, (step) => `{\n${load(step * shape.depth)}\n${multiply()}\n}`)}
+${multiply}
   }`;
-  const staggered = () => {
-    const sets = ["_0", "_1"];
-    // Puts the piece that was read, number `ahead` from `at` on, and asks for the one behind it.
-    const fill = (ahead: number, buffer: number) =>
-      `if (at + ${ahead * tile.depth}u < end) {
-${put(ofA, buffer)}
-${put(ofW, buffer)}
-      let k = at + ${(ahead + 1) * tile.depth}u;
-      ${fetchNext}
-    }`;
-    const step = (now: number) =>
-      `    if (early) { ${fill(2, now)} }
-${load(0, { set: sets[1 - now], buffer: 1 - now })}
-${multiply(sets[now])}
-    if (!early) { ${fill(2, now)} }
-    workgroupBarrier();
-    at += ${tile.depth}u;`;
-    return `  var at = k;
-${sets.map((set) => lines(down, (i) => primitives.factor("left", `left${i}${set}`, shape))).join("\n")}
-${sets.map((set) => lines(across, (j) => primitives.factor("right", `right${j}${set}`, shape))).join("\n")}
-  let early = subgroup < ${subgroups.down * subgroups.across / 2}u;
-  ${fetchNext}
-  ${fill(0, 0)}
-  workgroupBarrier();
-${load(0, { set: sets[0] })}
-  ${fill(1, 1)}
-  workgroupBarrier();
-  while (at < end) {
-${step(0)}
-    if (at >= end) { break; }
-${step(1)}
-  }`;
-  };
-  const walk = tile.staggered ? staggered() : inTurn();
-  const buffers = tile.staggered ? 2 : 1;
   return {
     label: `linear ${form} subgroup matrix ${matrixTileName(tile)} ${dtype}${split ? " split" : ""}`,
     tileRows: tile.rows,
@@ -257,8 +212,8 @@ ${
       })
     }
 @group(0) @binding(7) var<storage, read> row_scales: array<f32>;
-var<workgroup> tile_a: array<vec4<f16>, ${buffers * pieceOf.a}>; // [row][k / 4]
-var<workgroup> tile_w: array<vec4<f16>, ${buffers * pieceOf.w}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
+var<workgroup> tile_a: array<vec4<f16>, ${ofA.rows * a.stride}>; // [row][k / 4]
+var<workgroup> tile_w: array<vec4<f16>, ${ofW.rows * w.stride}>; // ${form === "rows" ? "[column][k / 4]" : "[k][column / 4]"}
 var<workgroup> staging: array<f32, ${subgroups.down * subgroups.across * size}>; // a matrix of each subgroup
 ${primitives.halves}
 ${primitives.declarations({ shape, lanes, products: [product], arrays: [STAGING] })}
@@ -296,7 +251,7 @@ ${write}
 export function matrixTileName(tile: MatrixTile): string {
   const { rows, columns, depth } = tile;
   const { down, across } = subgroupsOf(tile);
-  return `${rows}x${columns}x${depth} by ${down}x${across}${tile.staggered ? " staggered" : ""}`;
+  return `${rows}x${columns}x${depth} by ${down}x${across}`;
 }
 
 /** How many subgroups a tile has. */
@@ -308,6 +263,5 @@ export function subgroupsOf({ down = 2, across = 2 }: MatrixTile): { down: numbe
 export function subgroupMatrixBytes(form: Form, { tile, shape }: { tile: MatrixTile; shape: SubgroupMatrixShape }): number {
   const { down, across } = subgroupsOf(tile);
   const [rows, quads] = form === "rows" ? [tile.columns, tile.depth / 4] : [tile.depth, tile.columns / 4];
-  const pieces = tile.staggered ? 2 : 1;
-  return 8 * pieces * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
+  return 8 * (tile.rows * (tile.depth / 4 + PADDING) + rows * (quads + PADDING)) + 4 * down * across * shape.rows * shape.columns;
 }

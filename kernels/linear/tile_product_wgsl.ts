@@ -20,8 +20,6 @@ export interface ProductTile {
   readonly half: boolean;
   /** Whether activations lie in workgroup memory twice, for compilers that pair f16 only then; of f16 alone. See `tile_sums_wgsl.ts`. */
   readonly copies?: boolean;
-  /** Whether products are summed in pairs, for the same compilers; of f16 alone. */
-  readonly pairs?: boolean;
 }
 
 /** Summed dimension of a tile. */
@@ -29,7 +27,7 @@ export function tileDepth({ half }: ProductTile): number {
   return half ? 32 : 16;
 }
 
-/** Products that are summed in f16, by each of the sums: a multiple of the tile's depth, or a divisor of it that is a multiple of 4. */
+/** Products that are summed in f16: a multiple of the tile's depth, or a divisor of it that is a multiple of 4. */
 export const HALF_SUM = 64;
 /** The same where the product has to be more exact. */
 export const PRECISE_HALF_SUM = 16;
@@ -53,8 +51,8 @@ export interface TileProductOptions {
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 
 /** A tile in a few words. */
-export function tileName({ rows, columns, half, copies, pairs }: ProductTile): string {
-  return `${rows}x${columns} ${half ? "f16" : "f32"}${copies ? " copies" : ""}${pairs ? " pairs" : ""}`;
+export function tileName({ rows, columns, half, copies }: ProductTile): string {
+  return `${rows}x${columns} ${half ? "f16" : "f32"}${copies ? " copies" : ""}`;
 }
 
 /** A factor's way to workgroup memory, in blocks of four rows (columns of y) and four numbers of the summed dimension. */
@@ -116,19 +114,21 @@ export function tileProduct(
   const each = (factor: Factor, text: (i: number) => string) =>
     lines(rounds(factor), (i) => {
       const guard = (i + 1) * threads > blocks(factor) ? `if (block < ${blocks(factor)}u) ` : "";
-      return `{ let block = thread + ${i * threads}u; ${sums.blockPlace(factor)} ${guard}{\n${text(i)} } }`;
+      const place = factor.along
+        ? `let deep = block % ${deepQuads}u; let across = block / ${deepQuads}u;`
+        : `let deep = block / ${factor.length / 4}u; let across = block % ${factor.length / 4}u;`;
+      return `{ let block = thread + ${i * threads}u; ${place} ${guard}{\n${text(i)} } }`;
     });
   const register = (factor: Factor, i: number, r: number) => `${factor.name}${i}_${r}`;
   const fetch = (factor: Factor) => each(factor, (i) => lines(4, (r) => `${register(factor, i, r)} = ${factor.load(r)};`));
   const put = (factor: Factor) =>
     each(factor, (i) => `${lines(4, (r) => `let b${r} = ${factor.value(register(factor, i, r))};`)}\n${sums.put(factor)}`);
   const declare = (factor: Factor) => lines(rounds(factor), (i) => lines(4, (r) => `var ${register(factor, i, r)} = ${factor.type}();`));
-  const { flush, clear, chains } = sums;
-  const summed = chains * halfSum;
-  const long = half && summed > depth; // f16 sums go on from tile to tile; otherwise each begins with its first product
-  const multiply = lines(depth / chains, (i) => {
-    const [k, end] = [i * chains, (i + 1) * chains];
-    return `${sums.multiply(k, { first: !long && k % summed === 0 })}\n${end % summed === 0 && end < depth ? flush : ""}`;
+  const { flush, clear } = sums;
+  const long = half && halfSum > depth; // f16 sums go on from tile to tile; otherwise each begins with its first product
+  const multiply = lines(depth, (k) => {
+    const end = k + 1;
+    return `${sums.multiply(k, { first: !long && k % halfSum === 0 })}\n${end % halfSum === 0 && end < depth ? flush : ""}`;
   });
   const scale = (row: string) => half ? ` * row_scales[min(${row}, params.rows - 1u)]` : "";
   const finish = split ? "store_part(group.z, " : "store(";
@@ -169,7 +169,7 @@ ${declare(w)}
   ${fetch(a)}
   ${fetch(w)}
   while (k < end) {
-${long ? `for (var step = 0u; step < ${summed / depth}u && k < end; step++) { ${step} }` : step}
+${long ? `for (var step = 0u; step < ${halfSum / depth}u && k < end; step++) { ${step} }` : step}
 ${flush}
 ${long ? clear : ""}
   }

@@ -1,7 +1,7 @@
 /**
  * Subgroup matrices as plain loops over workgroup memory, so that the kernels that use them can be tried on adapters that have none: the lanes of
- * a "subgroup" are eight invocations in a row, each of which keeps its share of the sums. A factor is the place at which it lies; a held or kept one
- * is copied.
+ * a "subgroup" are eight invocations in a row, each of which keeps its share of the sums. A factor is the place at which it lies; a held one is
+ * copied.
  */
 import { assertEquals } from "@std/assert";
 import type { Gpu } from "../../kernels/gpu.ts";
@@ -21,52 +21,7 @@ function four({ tile, stride, depthInRows }: TilePart, { start, outer }: { start
   return `vec4<f32>(${[0, 1, 2, 3].map(one).join(", ")})`;
 }
 
-/** What a lane does with a product whose factors it keeps, all of them whole. */
-function keptFunctions(shape: SubgroupMatrixShape, { name, left, right }: MatrixProduct): string {
-  const { rows, columns, depth } = shape;
-  const share = rows * columns / LANES;
-  const factor = (side: "left" | "right") => ({ part: side === "left" ? left : right, count: side === "left" ? rows : columns });
-  const take = (side: "left" | "right") => {
-    const { part, count: outer } = factor(side);
-    return `
-fn take_${side}_${name}(start: u32) -> ${keptType(side, shape)} {
-  var taken: ${keptType(side, shape)};
-  if (start % 2u != 0u) { return taken; } // real matrices lie at multiples of 16 bytes
-  for (var outer = 0u; outer < ${count(outer)}; outer++) {
-    for (var quad = 0u; quad < ${depth / 4}u; quad++) { taken[outer * ${depth / 4}u + quad] = ${
-      four(part, { start: "start", outer: "outer" })
-    }; }
-  }
-  return taken;
-}`;
-  };
-  return `${take("left")}
-${take("right")}
-fn multiply_${name}(
-  sums: ptr<function, array<f32, ${share}>>,
-  left: ptr<function, ${keptType("left", shape)}>,
-  right: ptr<function, ${keptType("right", shape)}>,
-  lane: u32,
-) {
-  for (var i = 0u; i < ${count(share)}; i++) {
-    let row = (lane * ${share}u + i) / ${columns}u;
-    let column = (lane * ${share}u + i) % ${columns}u;
-    var sum = (*sums)[i];
-    for (var quad = 0u; quad < ${depth / 4}u; quad++) { sum += dot((*left)[row * ${depth / 4}u + quad], (*right)[column * ${
-    depth / 4
-  }u + quad]); }
-    (*sums)[i] = sum;
-  }
-}`;
-}
-
-const keptType = (side: "left" | "right", { rows, columns, depth }: SubgroupMatrixShape): string =>
-  `array<vec4<f32>, ${(side === "left" ? rows : columns) * depth / 4}>`;
-
-function productFunctions(shape: SubgroupMatrixShape, product: MatrixProduct): string {
-  if (product.kept) return keptFunctions(shape, product);
-  const { rows, columns, depth } = shape;
-  const { name, left, right, held } = product;
+function productFunctions({ rows, columns, depth }: SubgroupMatrixShape, { name, left, right, held }: MatrixProduct): string {
   const share = rows * columns / LANES;
   const from = held ? { ...left, tile: `held_${name}` } : left;
   const quads = rows * depth / 4;
@@ -119,15 +74,9 @@ fn ${name}(sums: ptr<function, array<f32, ${share}>>, at: u32, stride: u32, lane
   },
   place: { parameters: "", statements: `let subgroup = thread / ${LANES}u; let lane = thread % ${LANES}u;` },
   sums: (name, { rows, columns }) => `var ${name} = array<f32, ${rows * columns / LANES}>();`,
-  factor: (side, name, shape) => `var ${name}: ${keptType(side, shape)};`,
   load: (side, name, { product, at }) =>
-    product.kept
-      ? `${name} = take_${side}_${product.name}(${at});`
-      : `let ${name} = ${at};${side === "left" && product.held ? ` hold_${product.name}(${name}, lane);` : ""}`,
-  multiply(sums, { name, kept }, { left, right }) {
-    const factors = [left, right].map((factor) => kept ? `&${factor}` : factor);
-    return `multiply_${name}(&${sums}, ${factors.join(", ")}, lane);`;
-  },
+    `let ${name} = ${at};${side === "left" && product.held ? ` hold_${product.name}(${name}, lane);` : ""}`,
+  multiply: (sums, { name }, { left, right }) => `multiply_${name}(&${sums}, ${left}, ${right}, lane);`,
   store: (sums, { array, at, stride }) => `lay_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
   restore: (sums, { array, at, stride }) => `lift_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
   raise: (flag, condition) => `if (${condition}) { ${flag} = 1u; }`,

@@ -98,31 +98,6 @@ for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
   });
 }
 
-gpuTest("subgroup matrices: staggered subgroups, whatever the number of pieces, whole and split", async (gpu) => {
-  const shape = { rows: 8, columns: 8, depth: 8 };
-  const tile: MatrixTile = { rows: 32, columns: 16, depth: 8, down: 2, across: 2, staggered: true };
-  for (const [inputs, splits] of [[4, 1], [12, 1], [20, 1], [32, 1], [100, 1], [100, 3]]) {
-    const [rows, outputs] = [37, 20];
-    const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 2 });
-    const { matrix: turned, values: turnedValues } = await randomMatrix(gpu, [inputs, outputs], { dtype: "bf16", seed: 3 });
-    const x = randomFloats(rows * inputs, 1);
-    const common = { rows, dtype: "bf16" as const, tensors: { a: x }, shape, tile, splits };
-    const y = await product(gpu, "rows", { ...common, weight });
-    assertLess(relativeError(y, linearReference(roundedRows(x, inputs), values, { rows, inputs, outputs })), 2e-6, `${inputs} / ${splits}`);
-    const dx = await product(gpu, "columns", { ...common, weight: turned });
-    const { dx: expected } = linearBackwardReference(roundedRows(x, inputs), {
-      x: new Float32Array(rows * outputs),
-      weight: turnedValues,
-      rows,
-      inputs: outputs,
-      outputs: inputs,
-    });
-    assertLess(relativeError(dx, expected), 2e-6, `backward ${inputs} / ${splits}`);
-    destroyMatrix(gpu, weight);
-    destroyMatrix(gpu, turned);
-  }
-});
-
 gpuTest("subgroup matrices: the shapes of NVIDIA's, other tiles", async (gpu) => {
   const [rows, inputs, outputs] = [70, 68, 76];
   const { matrix: weight, values } = await randomMatrix(gpu, [outputs, inputs], { dtype: "bf16", seed: 2 });
