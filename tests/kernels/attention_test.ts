@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { attentionBackwardReference, attentionReference } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
+import { joinAttention } from "../../kernels/attention/join_attention.ts";
 import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import { causalRanges, fullRanges } from "./key_ranges.ts";
 import { backwardCandidates, backwardKernel, forwardKernel } from "../../kernels/attention/attention_choice.ts";
@@ -71,6 +72,36 @@ gpuTest("attention (decode) equals the reference", async (gpu) => {
     await check(gpu, "decode", { ranges: CACHE, keys: 301, ...shape });
     await check(gpu, "decode", { ranges: ONE, keys: 1, ...shape });
   }
+});
+
+gpuTest("attention over two ranges, joined, equals that over both, however different their scores", async (gpu) => {
+  const [rows, heads, headDim] = [13, 4, 12];
+  for (const spread of [1, 60]) {
+    const both = Uint32Array.from({ length: 2 * rows }, (_, i) => i % 2 ? 30 + i : i >> 2);
+    const made = operands({ ranges: both, keys: 60, heads, kvHeads: 2, headDim, spread });
+    using plan = new Plan(gpu);
+    const tensor = (data: ArrayLike<number>, width: number) =>
+      plan.persistent([data.length / width, width], { data: data as Float32Array });
+    const [q, k, v] = [tensor(made.q, heads * headDim), tensor(made.k, 2 * headDim), tensor(made.v, 2 * headDim)];
+    const over = (part: number) => {
+      const ranges = both.map((bound, i) => i % 2 === part ? bound : 10 + (i >> 2)); // they meet at 10 + half the row
+      const own = plan.persistent([rows, 2], { dtype: "u32", data: ranges });
+      return attention(plan, { q, k, v, ranges: own, heads, kvHeads: 2, headDim, scale: made.scale, lse: true });
+    };
+    const joined = joinAttention(plan, over(0), over(1));
+    const kept = plan.persistent(joined.shape);
+    plan.copy(joined, kept);
+    plan.run();
+    assertLess(relativeError(await gpu.readFloats(kept), attentionReference(made).out), 1e-5, `scores ${spread} times as large`);
+  }
+});
+
+gpuTest("attention over two ranges: a part without the logarithms of its sums is refused", (gpu) => {
+  using plan = new Plan(gpu);
+  const part = { out: plan.persistent([3, 8]), lse: plan.persistent([3, 2]) };
+  assertThrows(() => joinAttention(plan, part, { out: part.out }), Error, "both parts need their lse");
+  assertThrows(() => joinAttention(plan, part, { ...part, lse: plan.persistent([3, 1]) }), Error, "(3, 1)");
+  return Promise.resolve();
 });
 
 gpuTest("long rows and large scores keep their precision", async (gpu) => {
