@@ -43,10 +43,10 @@ const latest = new WeakMap<Plan, HalfRows & { key: string; x: HalfRowsArgs["x"];
 
 /** Rows in f16. Products of the same rows that follow each other share them: see {@linkcode keepHalfRows}. */
 export function halfRows(plan: Plan, args: HalfRowsArgs): HalfRows {
-  const { x, rows, depth, tileDepth, peak } = args;
+  const { x, rows, depth, peak } = args;
   const known = latest.get(plan);
   if (known && known.x === x && known.length === plan.length && known.key === keyOf(args)) return known;
-  const padded = Math.ceil(depth / tileDepth) * tileDepth;
+  const padded = paddedDepth(args);
   const half = plan.scratch([rows, padded], { dtype: "f16", label: "f16 rows" });
   const rowScales = plan.scratch([rows], { label: "row scales" });
   const source = x instanceof Tensor ? undefined : x;
@@ -65,6 +65,10 @@ export function keepHalfRows(plan: Plan, args: HalfRowsArgs & HalfRows): void {
   latest.set(plan, { half, rowScales, x, key: keyOf(args), length: plan.length });
 }
 
-function keyOf({ rows, depth, tileDepth, peak }: HalfRowsArgs): string {
-  return [rows, depth, tileDepth, peak].join();
+function paddedDepth({ depth, tileDepth }: HalfRowsArgs): number {
+  return Math.ceil(depth / tileDepth) * tileDepth;
+}
+
+function keyOf(args: HalfRowsArgs): string {
+  return [args.rows, args.depth, paddedDepth(args), args.peak].join();
 }

@@ -86,11 +86,11 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const normed = rmsNorm(plan, { x, weight: weights.inputNorm, eps });
   const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width], cacheStart * 2 * width * 4) : undefined;
   const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct, precise });
-  rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
-  if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
   const xq = queries ? select(plan, x, queries.index) : x;
   const normedQ = queries ? select(plan, normed, queries.index) : normed;
-  const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias, precise });
+  const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias, precise }); // behind kv: they share their rows in f16
+  rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
+  if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
   const { positions, ranges, besides } = queries ?? rows;
   rotary(plan, { x: q, out: q, heads, positions, ...network.rotary });
   const keys = cache ?? kv;

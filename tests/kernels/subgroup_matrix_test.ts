@@ -188,6 +188,25 @@ gpuTest("subgroup matrices: blocks of a matrix share their rows, other activatio
   destroyMatrix(gpu, weight);
 });
 
+gpuTest("subgroup matrices: tiles of different depths share rows that both fill up to the same length", async (gpu) => {
+  for (const [depth, steps] of [[32, 1], [16, 2]]) {
+    const { matrix: weight } = await randomMatrix(gpu, [24, depth], { dtype: "f16", seed: 2 });
+    using plan = new Plan(gpu);
+    const [a, y] = [plan.persistent([5, depth]), plan.persistent([5, 24])];
+    const added = [16, 32].map((tileDepth) => {
+      const before = plan.length;
+      subgroupMatrixProduct(plan, "rows", {
+        ...{ rows: 5, columns: 24, depth, dtype: "f16", epilogue: PLAIN, rowStride: 24, firstColumn: 0 },
+        ...{ shape: SMALL.shape, tile: { ...SMALL.tile, depth: tileDepth }, ...matricesOf(gpu, SMALL.shape) },
+        tensors: { a, ...weightTensors(weight.blocks[0]), y },
+      });
+      return plan.length - before;
+    });
+    assertEquals(added, [2, steps]);
+    destroyMatrix(gpu, weight);
+  }
+});
+
 gpuTest(
   "subgroup matrices: weights read in eights or fours, the summed dimension whole or in parts, odd sizes of all kinds",
   async (gpu) => {
