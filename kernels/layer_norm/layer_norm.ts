@@ -1,8 +1,10 @@
 /** LayerNorm (Ba, Kiros and Hinton 2016, arXiv:1607.06450), forward only: the vision tower is frozen. T rows of D numbers. */
+import type { ComputedRows } from "../linear/computed_rows.ts";
 import type { Plan } from "../plan.ts";
 import { dispatchRowNorm, type RowVariant } from "../row_norm/row_norm.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import forwardCode from "./layer_norm.wgsl" with { type: "text" };
+import rowsCode from "./layer_norm_rows.wgsl" with { type: "text" };
 
 /** Arguments of {@linkcode layerNorm}. */
 export interface LayerNormArgs {
@@ -36,6 +38,21 @@ export function layerNorm(plan: Plan, args: LayerNormArgs): Tensor {
     variant,
   });
   return y;
+}
+
+/** {@linkcode layerNorm} as activations of products: those that take f32 share one tensor. */
+export function layerNormRows(args: Pick<LayerNormArgs, "x" | "weight" | "bias" | "eps">): ComputedRows {
+  const { x, weight, bias, eps } = args;
+  let made: Tensor | undefined;
+  return {
+    label: "layer_norm",
+    shape: checked(args),
+    parts: 1,
+    statistics: "variance",
+    tensors: { x, weight, bias },
+    code: `const EPS: f32 = ${eps};\n${rowsCode}`,
+    record: (plan) => made ??= layerNorm(plan, args),
+  };
 }
 
 /** The shape of x, checked together with those of weight and bias. */

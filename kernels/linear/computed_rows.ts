@@ -13,6 +13,11 @@ export interface ComputedRows {
   readonly shape: readonly [rows: number, columns: number];
   /** Parts of equal length that a row consists of, whose numbers at the same place are computed together. */
   readonly parts: 1 | 2;
+  /**
+   * Statistics that a row's numbers depend on: the mean of their squares, or the mean and the variance. What `compute` gives then goes through
+   * `fn finish(value: vec4<f32>, quad: u32, mean: f32, squares: f32) -> vec4<f32>`, the mean being 0 where only the squares count; one part only.
+   */
+  readonly statistics?: "squares" | "variance";
   /** What is read, by the names of its bindings. */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /**

@@ -1,5 +1,6 @@
 /** RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467) and the gradient of its input. T rows of D numbers. */
 import { isSamePlace } from "../element/element.ts";
+import type { ComputedRows } from "../linear/computed_rows.ts";
 import type { Plan } from "../plan.ts";
 import { dispatchRowNorm, type RowVariant } from "../row_norm/row_norm.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
@@ -8,6 +9,7 @@ import baseNoneCode from "./base_none.wgsl" with { type: "text" };
 import baseResidualCode from "./base_residual.wgsl" with { type: "text" };
 import forwardCode from "./rms_norm.wgsl" with { type: "text" };
 import backwardCode from "./rms_norm_backward.wgsl" with { type: "text" };
+import rowsCode from "./rms_norm_rows.wgsl" with { type: "text" };
 
 /** Arguments of {@linkcode rmsNorm}. */
 export interface RmsNormArgs {
@@ -31,6 +33,20 @@ export function rmsNorm(plan: Plan, args: RmsNormArgs): Tensor {
   expectShape(y, [rows, columns]);
   dispatchRowNorm(plan, { label: "rms_norm", code: [forwardCode], tensors: { x, weight, y }, rows, columns, eps, variant });
   return y;
+}
+
+/** {@linkcode rmsNorm} as activations of products: those that take f32 share one tensor. */
+export function rmsNormRows({ x, weight, eps }: Pick<RmsNormArgs, "x" | "weight" | "eps">): ComputedRows {
+  let made: Tensor | undefined;
+  return {
+    label: "rms_norm",
+    shape: checked(x, weight),
+    parts: 1,
+    statistics: "squares",
+    tensors: { x, weight },
+    code: `const EPS: f32 = ${eps};\n${rowsCode}`,
+    record: (plan) => made ??= rmsNorm(plan, { x, weight, eps }),
+  };
 }
 
 /** Arguments of {@linkcode rmsNormBackward}. */

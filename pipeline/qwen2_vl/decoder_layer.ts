@@ -8,7 +8,7 @@ import { joinAttention } from "../../kernels/attention/join_attention.ts";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { factorPrecision } from "../../kernels/linear/matrix.ts";
 import type { Plan } from "../../kernels/plan.ts";
-import { rmsNorm, rmsNormBackward } from "../../kernels/rms_norm/rms_norm.ts";
+import { rmsNormBackward, rmsNormRows } from "../../kernels/rms_norm/rms_norm.ts";
 import { rotary } from "../../kernels/rotary/rotary.ts";
 import { gatherRows, scatterAddRows } from "../../kernels/rows/rows.ts";
 import { scatterRows } from "../../kernels/scatter_rows/scatter_rows.ts";
@@ -83,11 +83,11 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
   const width = kvHeads * headDim;
   const precise = rows.keyRanges !== undefined; // a gradient will go back through it, and depends on its errors more than a result does
-  const normed = rmsNorm(plan, { x, weight: weights.inputNorm, eps });
+  const normed = rmsNormRows({ x, weight: weights.inputNorm, eps });
   const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width], cacheStart * 2 * width * 4) : undefined;
   const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct, precise });
   const xq = queries ? select(plan, x, queries.index) : x;
-  const normedQ = queries ? select(plan, normed, queries.index) : normed;
+  const normedQ = queries ? rmsNormRows({ x: xq, weight: weights.inputNorm, eps }) : normed;
   const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias, precise }); // behind kv: they share their rows in f16
   rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
   if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
@@ -111,7 +111,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const { out: attended, lse } = attend(ranges, precise || !!besides);
   if (besides) joinAttention(plan, { out: attended, lse }, attend(besides, true));
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
-  const gateUp = linear(plan, { x: rmsNorm(plan, { x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp, precise });
+  const gateUp = linear(plan, { x: rmsNormRows({ x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp, precise });
   const out = linear(plan, { x: swigluRows({ gateUp }), weight: weights.down, residual: middle, precise });
   return { out, trace: { x, xq, q, keys, keyStart: cacheStart, keyRows: cacheRows, attended, lse, middle, gateUp } };
 }

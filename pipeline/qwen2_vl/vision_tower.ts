@@ -3,7 +3,7 @@
  */
 import { attention } from "../../kernels/attention/attention.ts";
 import { inputBlock } from "../../kernels/input_block.ts";
-import { layerNorm } from "../../kernels/layer_norm/layer_norm.ts";
+import { layerNorm, layerNormRows } from "../../kernels/layer_norm/layer_norm.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { factorPrecision } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -67,7 +67,7 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
   let x = linear(plan, { x: pixels, weight: weights.patchEmbedding, ...PRECISE });
   const hidden = [x];
   for (const block of weights.blocks) {
-    const normed = layerNorm(plan, { x, weight: block.norm1, bias: block.norm1Bias, eps });
+    const normed = layerNormRows({ x, weight: block.norm1, bias: block.norm1Bias, eps });
     const qkv = linear(plan, { x: normed, weight: block.qkv, bias: block.qkvBias, ...PRECISE });
     rotary(plan, { x: qkv, out: qkv, heads: 2 * heads, positions, ...visionRotary });
     const stride = 3 * vision.hidden;
@@ -88,7 +88,7 @@ export function visionTower(plan: Plan, args: VisionInputs & { network: Network;
       precision: factorPrecision(block.qkv),
     });
     const middle = linear(plan, { x: attended, weight: block.projection, bias: block.projectionBias, residual: x, ...PRECISE });
-    const normed2 = layerNorm(plan, { x: middle, weight: block.norm2, bias: block.norm2Bias, eps });
+    const normed2 = layerNormRows({ x: middle, weight: block.norm2, bias: block.norm2Bias, eps });
     const inner = linear(plan, { x: normed2, weight: block.fc1, bias: block.fc1Bias, activation: "quick_gelu", ...PRECISE });
     x = linear(plan, { x: inner, weight: block.fc2, bias: block.fc2Bias, residual: middle, ...PRECISE });
     hidden.push(x);

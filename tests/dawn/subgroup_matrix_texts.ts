@@ -12,7 +12,9 @@ import { requestGpu } from "../../kernels/gpu.ts";
 import { halfRowsWgsl } from "../../kernels/linear/half_rows_wgsl.ts";
 import { subgroupMatrixWgsl } from "../../kernels/linear/subgroup_matrix_wgsl.ts";
 import { TILES } from "../../kernels/linear/subgroup_matrix_choice.ts";
+import { layerNormRows } from "../../kernels/layer_norm/layer_norm.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
+import { rmsNormRows } from "../../kernels/rms_norm/rms_norm.ts";
 import { swigluBackwardRows, swigluRows } from "../../kernels/swiglu/swiglu.ts";
 import flatCode from "../../kernels/element/flat.wgsl" with { type: "text" };
 import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };
@@ -27,8 +29,10 @@ Deno.test({
     await using gpu = await requestGpu({ gpu: await openDawn({ backend: "null" }) });
     assert(gpu.has("chromium-experimental-subgroup-matrix" as GPUFeatureName));
     const [gateUp, dy] = [gpu.tensor([2, 64]), gpu.tensor([2, 32])];
+    const norm = { x: dy, weight: gpu.tensor([32]), bias: gpu.tensor([32]), eps: 1e-6 };
+    const sources = [undefined, swigluRows({ gateUp }), swigluBackwardRows({ gateUp, dy }), rmsNormRows(norm), layerNormRows(norm)];
     const texts = [
-      ...[undefined, swigluRows({ gateUp }), swigluBackwardRows({ gateUp, dy })].map((source) => [
+      ...sources.map((source) => [
         `f16 rows of ${source?.label}`,
         halfRowsWgsl({ threads: 128, held: 7, peak: 14, source }),
       ]),
