@@ -1,4 +1,5 @@
 /** Attention over two ranges of keys, from that over each. */
+import flatCode from "../element/flat.wgsl" with { type: "text" };
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
@@ -21,7 +22,7 @@ export function joinAttention(plan: Plan, first: AttentionResult, second: Attent
   const [rows, heads] = lse.shape;
   expectShape(out, [rows, -1]);
   const count = out.size / 4;
-  plan.dispatch({ label: "attention join ranges", code }, {
+  plan.dispatch({ label: "attention join ranges", code: [code, flatCode] }, {
     tensors: { y: out, other: second.out, lse, other_lse: second.lse },
     params: { count, vectors: out.shape[1] / heads / 4 },
     workgroups: grid1d(count, 64),

@@ -1,6 +1,5 @@
 // Joins attention over two ranges of keys that have none in common, by the logarithms of their sums of exponentials. Assigns y, which holds
-// the result over the first range. An invocation owns a vec4; its number is folded into x and y.
-const WORKGROUP: u32 = 64u;
+// the result over the first range. Followed by `element/flat.wgsl`.
 
 struct Params {
   count: u32, // vec4s
@@ -12,16 +11,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> lse: array<f32>; // (rows, heads)
 @group(0) @binding(4) var<storage, read> other_lse: array<f32>;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + local;
-  if (i >= params.count) {
-    return;
-  }
+fn each(i: u32) {
   let head = i / params.vectors;
   let share = 1.0 / (1.0 + exp(lse[head] - other_lse[head]));
   y[i] = mix(y[i], other[i], share);
