@@ -215,11 +215,11 @@ export class Generator implements Disposable {
     const prompts = whole.map((prompt) => withoutHead(prompt, head.length));
     const count = prompts.length;
     const slots = count > 1 && head.length > 0; // several prompts lie behind a head each
-    const reserved = slots ? 0 : reserve;
+    const reserved = count > 1 && !slots ? reserve : 0; // a prompt alone, or in a slot, has room behind it in the caches
     const segments = prompts.map(({ ids, positions }) => ({ length: ids.length, positions, answers: [ids.length - 1], reserve: reserved }));
     const rows = roundRows(totalRows(segments));
     const longest = Math.max(...prompts.map(({ ids }) => ids.length));
-    const before = this.#head.prepare(head, slots ? longest + reserve + 1 : rows, { slots: slots ? count : 1 });
+    const before = this.#head.prepare(head, slots ? longest + reserve + 1 : rows + reserve - reserved, { slots: slots ? count : 1 });
     if (before.generation !== this.#generation) {
       for (const plans of [this.#continuations, this.#prefills, this.#decodings]) plans.clear();
       this.#generation = before.generation;
