@@ -1,5 +1,6 @@
 /** LayerNorm (Ba, Kiros and Hinton 2016, arXiv:1607.06450), forward only: the vision tower is frozen. T rows of D numbers. */
 import type { ComputedRows } from "../linear/computed_rows.ts";
+import storedRowsCode from "../linear/stored_rows.wgsl" with { type: "text" };
 import type { Plan } from "../plan.ts";
 import { dispatchRowNorm, type RowVariant } from "../row_norm/row_norm.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
@@ -40,18 +41,17 @@ export function layerNorm(plan: Plan, args: LayerNormArgs): Tensor {
   return y;
 }
 
-/** {@linkcode layerNorm} as activations of products: those that take f32 share one tensor. */
+/** {@linkcode layerNorm} as activations of products. */
 export function layerNormRows(args: Pick<LayerNormArgs, "x" | "weight" | "bias" | "eps">): ComputedRows {
   const { x, weight, bias, eps } = args;
-  let made: Tensor | undefined;
   return {
     label: "layer_norm",
     shape: checked(args),
     parts: 1,
     statistics: "variance",
     tensors: { x, weight, bias },
-    code: `const EPS: f32 = ${eps};\n${rowsCode}`,
-    record: (plan) => made ??= layerNorm(plan, args),
+    code: `${storedRowsCode}\nconst EPS: f32 = ${eps};\n${rowsCode}`,
+    record: (plan) => layerNorm(plan, args),
   };
 }
 

@@ -21,7 +21,7 @@ export interface ComputedRows {
   /** What is read, by the names of its bindings. */
   readonly tensors: Readonly<Record<string, Tensor>>;
   /**
-   * WGSL: bindings from number 4 on, and `fn compute(row: u32, quad: u32) -> array<vec4<f32>, PARTS>`, the four numbers from 4 · quad on of every
+   * WGSL: bindings 0 and from 4 on, and `fn compute(row: u32, quad: u32) -> array<vec4<f32>, PARTS>`, the four numbers from 4 · quad on of every
    * part of a row. `params.quads` is K / 4.
    */
   readonly code: string;
@@ -29,7 +29,15 @@ export interface ComputedRows {
   record(plan: Plan): Tensor;
 }
 
-/** Activations as a tensor. */
+/** What was recorded as a tensor, and where. */
+const recorded = new WeakMap<ComputedRows, { plan: Plan; tensor: Tensor }>();
+
+/** Activations as a tensor; those of several products of a plan are computed once, so what they are computed from must stay as it is. */
 export function asTensor(plan: Plan, x: Tensor | ComputedRows): Tensor {
-  return x instanceof Tensor ? x : x.record(plan);
+  if (x instanceof Tensor) return x;
+  const known = recorded.get(x);
+  if (known?.plan === plan) return known.tensor;
+  const tensor = x.record(plan);
+  recorded.set(x, { plan, tensor });
+  return tensor;
 }

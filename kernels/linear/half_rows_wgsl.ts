@@ -3,6 +3,7 @@
  * owns a row and holds all of it in registers, so that it is read once, also where its numbers depend on statistics of the row (norms).
  */
 import type { ComputedRows } from "./computed_rows.ts";
+import storedRowsCode from "./stored_rows.wgsl" with { type: "text" };
 
 type RowSource = Pick<ComputedRows, "code" | "parts" | "statistics">;
 
@@ -22,11 +23,7 @@ export interface HalfRowsOptions {
 const LAST = 16;
 
 /** Rows that lie in memory. */
-const STORED: RowSource = {
-  parts: 1,
-  code: `@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-fn compute(row: u32, quad: u32) -> array<vec4<f32>, 1> { return array<vec4<f32>, 1>(x[row * params.quads + quad]); }`,
-};
+const STORED: RowSource = { parts: 1, code: storedRowsCode };
 
 const lines = (n: number, line: (i: number) => string): string => Array.from({ length: n }, (_, i) => line(i)).join("\n");
 

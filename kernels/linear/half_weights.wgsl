@@ -1,4 +1,4 @@
-// Rounds bf16 numbers to f16 where they lie. An invocation has two of them in every GROUPS · WORKGROUP words.
+// Rounds bf16 numbers to f16 where they lie. An invocation takes one word, of two numbers, for each round of all of them.
 const WORKGROUP: u32 = 256u;
 
 struct Params {

@@ -10,7 +10,7 @@ import type { WeightType } from "./weight_types.ts";
 /** A tile, and how fast an H200 is with it. */
 interface RatedTile {
   readonly tile: MatrixTile;
-  /** 10¹² operations a second of a core with one workgroup, and of one with two, by form. */
+  /** 10¹² operations a second of a core with one workgroup, and of one with two, by form; fitted, and of a tile that was nowhere the fastest a guess. */
   readonly alone: Record<Form, number>;
   readonly inPairs: Record<Form, number>;
 }
@@ -85,7 +85,7 @@ interface Sizes {
 }
 
 /**
- * Milliseconds that an H200 takes about, as its cores are handed workgroups, one or two each, until all are done. The rates are from the products of
+ * Milliseconds that an H200 takes about, as its cores are handed workgroups, one or two each, until all are done. The rates are fitted to the products of
  * the 7B model with 576, 1216 and 4096 rows and f16 weights: for 41 of these 42 the least estimate is that of the fastest tile, for the other one of
  * a tile that takes 4 % longer.
  */

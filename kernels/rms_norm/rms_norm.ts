@@ -1,6 +1,7 @@
 /** RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467) and the gradient of its input. T rows of D numbers. */
 import { isSamePlace } from "../element/element.ts";
 import type { ComputedRows } from "../linear/computed_rows.ts";
+import storedRowsCode from "../linear/stored_rows.wgsl" with { type: "text" };
 import type { Plan } from "../plan.ts";
 import { dispatchRowNorm, type RowVariant } from "../row_norm/row_norm.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
@@ -35,17 +36,16 @@ export function rmsNorm(plan: Plan, args: RmsNormArgs): Tensor {
   return y;
 }
 
-/** {@linkcode rmsNorm} as activations of products: those that take f32 share one tensor. */
+/** {@linkcode rmsNorm} as activations of products. */
 export function rmsNormRows({ x, weight, eps }: Pick<RmsNormArgs, "x" | "weight" | "eps">): ComputedRows {
-  let made: Tensor | undefined;
   return {
     label: "rms_norm",
     shape: checked(x, weight),
     parts: 1,
     statistics: "squares",
     tensors: { x, weight },
-    code: `const EPS: f32 = ${eps};\n${rowsCode}`,
-    record: (plan) => made ??= rmsNorm(plan, { x, weight, eps }),
+    code: `${storedRowsCode}\nconst EPS: f32 = ${eps};\n${rowsCode}`,
+    record: (plan) => rmsNorm(plan, { x, weight, eps }),
   };
 }
 

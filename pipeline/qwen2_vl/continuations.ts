@@ -10,7 +10,7 @@ import type { PromptEnd } from "./generation_plans.ts";
 import { embedRows, languageModel } from "./language_model.ts";
 import type { Network } from "./network.ts";
 
-/** Rows of a pass over several continuations: up to so many a product takes little longer than one, since it reads the same weights. */
+/** Rows of a pass over several continuations, which read the weights once together: as many as the smallest tiles of products on GPUs have. */
 const MOST_ROWS = 64;
 
 /** Rows of a continuation's pass: nothing is asked of the model behind the last token. */

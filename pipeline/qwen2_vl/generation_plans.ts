@@ -1,5 +1,6 @@
 /**
- * The passes of generation, each a plan: the prompts, one further token of every sequence, and a guessed continuation of each. Letters: R sequences, C rows of the cache.
+ * The passes of generation, each a plan: the prompts, one further token of every sequence, and a guessed continuation of each.
+ * Letters: R sequences, C rows of the cache.
  */
 import { argMax } from "../../kernels/arg_max/arg_max.ts";
 import { advanceGeneration, type GenerationState, generationState } from "../../kernels/generation_state/generation_state.ts";
