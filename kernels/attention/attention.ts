@@ -6,6 +6,7 @@ import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { expectMatrices, forwardColumns, forwardKernel } from "./attention_choice.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
+import { centredKeys, lseOfCentre } from "./centred_keys.ts";
 import { keysInHalf } from "./keys_in_half.ts";
 import { type AttentionKernel, type AttentionOperands, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { recordTiledHalf } from "./tiled_half.ts";
@@ -81,12 +82,20 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   } else if (variant === "subgroup_matrix") {
     const matrices = expectMatrices(plan.gpu, { matrices: args.matrices, subgroups: kernel.subgroups });
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
+    const { k: centred, centre, params: ofCentred } = centredKeys(plan, { k, ranges, headDim, params });
+    const lseOfCentred = lse && plan.scratch([rows, heads], { label: "attention lse of centred keys" });
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
-      tensors: { ...operands, ...keysInHalf(plan, { k, v, headDim, params }), ...results },
+      tensors: {
+        ...operands,
+        ...keysInHalf(plan, { k: centred, v, headDim, params: ofCentred }),
+        y: out,
+        ...(lseOfCentred && { lse: lseOfCentred }),
+      },
       params,
       workgroups: tileGroups({ rows, tile: rowsOfWorkgroup(matrices.subgroups), heads, causal }),
       flops: 2 * flops,
     });
+    if (lseOfCentred) lseOfCentre(plan, { q, centre, ranges, lse: lseOfCentred, shifted: lse, headDim, params, direction: "add" });
   } else {
     expectWorkgroupMemory(plan.gpu, bytes);
     const parts = plan.scratch([rows * heads * splits, headDim], { label: "attention parts" });

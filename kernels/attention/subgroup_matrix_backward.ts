@@ -5,6 +5,7 @@ import type { Tensor } from "../tensor.ts";
 import type { AttentionBackwardArgs } from "./attention_backward.ts";
 import rowsCode from "./backward_rows.wgsl" with { type: "text" };
 import { expectMatrices } from "./attention_choice.ts";
+import { centredKeys, lseOfCentre } from "./centred_keys.ts";
 import { expectWorkgroupMemory } from "./operands.ts";
 import { subgroupMatrixBackward } from "./subgroup_matrix_backward_wgsl.ts";
 import { rowsOfWorkgroup, subgroupMatrixBackwardBytes } from "./subgroup_matrix_tile.ts";
@@ -33,10 +34,14 @@ export interface SubgroupMatrixBackwardArgs extends AttentionBackwardArgs {
  * @throws {Error} when the adapter has no such matrices, or too little workgroup memory
  */
 export function recordSubgroupMatrixBackward(plan: Plan, args: SubgroupMatrixBackwardArgs): void {
-  const { q, k, v, ranges, out, lse, dout, heads, kvHeads, headDim, causal = false, params, flops, dq, ofKeys, label } = args;
-  const { rows, keys } = params;
+  const { q, v, ranges, out, dout, heads, kvHeads, headDim, causal = false, flops, dq, ofKeys, label } = args;
+  const { rows, keys } = args.params;
   const matrices = expectMatrices(plan.gpu, args);
   expectWorkgroupMemory(plan.gpu, subgroupMatrixBackwardBytes({ headDim, ...matrices }));
+  // A row's gradients of scores add up to nothing, so that dq is the same with centred keys.
+  const { k, centre, params } = centredKeys(plan, args);
+  const lse = plan.scratch([rows, heads], { label: "attention lse of centred keys" });
+  lseOfCentre(plan, { ...args, centre, shifted: lse, direction: "subtract" });
   const ofRows = plan.scratch([rows, heads, 4], { dtype: "u32", label: "attention rows" });
   const norms = plan.scratch([rows * heads + keys * kvHeads], { label: "attention norms" });
   const constants = { WORKGROUP, PARTS, VECTORS: headDim / 4 };
@@ -56,6 +61,7 @@ export function recordSubgroupMatrixBackward(plan: Plan, args: SubgroupMatrixBac
   plan.dispatch({ label: label("dkv"), code: subgroupMatrixBackward({ rows: "keys", headDim, causal, ...matrices }) }, {
     ...ofKeys,
     tensors: { ...operands, ...ofKeys.tensors },
+    params: { ...ofKeys.params, k_offset: params.k_offset, k_stride: params.k_stride },
     workgroups: tileGroups({ rows: keys, tile, heads, causal }),
   });
 }

@@ -1,6 +1,7 @@
 /** Attention in f16 for GPUs without tensor cores: its dispatches. */
 import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
+import { centredKeys } from "./centred_keys.ts";
 import { halfHeads } from "./half_heads.ts";
 import { expectWorkgroupMemory } from "./operands.ts";
 import { tileGroups } from "./text.ts";
@@ -36,10 +37,11 @@ export function recordTiledHalf(plan: Plan, args: TiledHalfArgs): void {
   }
   expectWorkgroupMemory(plan.gpu, tiledHalfBytes(headDim));
   const { rows, keys, heads, kv_heads: kvHeads } = params;
+  const centred = centredKeys(plan, { k, ranges, headDim, params });
   const inHalf = (name: "q" | "k" | "v", own: { x: Tensor; rows: number; heads: number; tile: number; across: boolean }) =>
-    halfHeads(plan, { ...own, headDim, offset: params[`${name}_offset`], stride: params[`${name}_stride`] });
+    halfHeads(plan, { ...own, headDim, offset: centred.params[`${name}_offset`], stride: centred.params[`${name}_stride`] });
   const ofQ = inHalf("q", { x: q, rows, heads, tile: HALF_ROWS, across: true });
-  const ofK = inHalf("k", { x: k, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: true });
+  const ofK = inHalf("k", { x: centred.k, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: true });
   const ofV = inHalf("v", { x: v, rows: keys, heads: kvHeads, tile: HALF_KEYS, across: false });
   plan.dispatch({ label, code: tiledHalfForward(headDim, { causal }) }, {
     tensors: {

@@ -1,6 +1,7 @@
 /** Operands of attention for tests, and what the kernels make of them. */
 import type { AttentionReferenceArgs } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
+import { SAMPLE } from "../../kernels/attention/centred_keys.ts";
 import { attentionBackward } from "../../kernels/attention/attention_backward.ts";
 import { invertRanges } from "../../kernels/attention/key_ranges.ts";
 import { causalRanges } from "./key_ranges.ts";
@@ -35,6 +36,24 @@ export function operands(
     headDim,
     scale: headDim ** -0.5,
   };
+}
+
+/** The centre of keys (KVH · hd), as `centred_keys.wgsl` finds it. */
+export function centreOfKeys({ k, ranges, kvHeads, headDim }: Omit<AttentionReferenceArgs, "q" | "v">): Float64Array {
+  const [rows, width] = [ranges.length / 2, kvHeads * headDim];
+  const taken = Array.from({ length: SAMPLE }, (_, i) => Math.floor((2 * i + 1) * rows / (2 * SAMPLE))).flatMap((row) => {
+    const [start, end] = [ranges[2 * row], Math.min(ranges[2 * row + 1], k.length / width)];
+    return end > start ? [start + row % (end - start)] : [];
+  });
+  return Float64Array.from(
+    { length: width },
+    (_, i) => taken.reduce((sum, key) => sum + k[key * width + i], 0) / Math.max(taken.length, 1),
+  );
+}
+
+/** The same operands with a bias on some numbers of all keys, as large as published checkpoints have them. */
+export function withBiasedKeys<Made extends AttentionReferenceArgs>({ k, ...rest }: Made): Made {
+  return { ...rest, k: Float32Array.from(k, (value, i) => value + (i % 5 ? 0 : i % 10 ? 200 : -300)) } as Made;
 }
 
 /** What is computed, and how. */
