@@ -45,6 +45,7 @@ await runCommand({
     seeds: { help: "study: seeds (1,2,3)", value: "NUMBERS" },
     test: { help: "study: test data (demo/emoset)", value: "DIR" },
     seed: { help: "make-checkpoint: seed of the weights (0)", value: "N" },
+    outliers: { help: "make-checkpoint: weights with outliers as published ones have, which rounding is hardest on" },
     "shard-gib": { help: "make-checkpoint: largest file in GiB (4)", value: "N" },
     reference: { help: "7b: PyTorch's times", value: "FILE" },
     values: { help: "7b: PyTorch's inputs and results at full shapes", value: "FILE" },
@@ -108,6 +109,7 @@ async function make(invocation: Invocation, dir: string | undefined): Promise<vo
   const bytes = await makeCheckpoint(dir, {
     config: publishedConfig(size, layers),
     seed: wholeFlag(invocation, "seed", 0),
+    outliers: invocation.flags.outliers === true,
     shardBytes: shardGib * 2 ** 30,
     onProgress: (done, total) => (progress ??= new Progress("MiB", Math.ceil(total / 2 ** 20))).update(Math.floor(done / 2 ** 20)),
   }).finally(() => progress?.[Symbol.dispose]());

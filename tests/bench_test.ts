@@ -65,6 +65,30 @@ Deno.test("a synthetic checkpoint is complete, in shards, and the same for the s
   }
 });
 
+Deno.test("a synthetic checkpoint with outliers: the same numbers but for some, which are larger by powers of two", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const [plain, other] = [join(dir, "plain"), join(dir, "other")];
+    await makeCheckpoint(plain, { config: SMALL, seed: 5 });
+    await makeCheckpoint(other, { config: SMALL, seed: 5, outliers: true });
+    using before = await openModelFolder(plain);
+    using folder = await openModelFolder(other);
+    const floats = (from: typeof folder, name: string) => {
+      const { file, name: inFile } = from.tensor(name)!;
+      return new Float32Array(Uint32Array.from(new Uint16Array(file.read(inFile).buffer), (bits) => bits << 16).buffer);
+    };
+    const ratios = (name: string) =>
+      [...new Set([...floats(folder, name)].map((x, i) => x / floats(before, name)[i]))].sort((a, b) => a - b);
+    assertEquals(ratios("model.layers.0.self_attn.k_proj.bias"), [64, 4096]);
+    assertEquals(ratios("model.layers.0.mlp.down_proj.weight"), [1, 256]);
+    assertEquals(ratios("model.norm.weight"), [1 / 16, 2]);
+    assertEquals(ratios("visual.blocks.0.attn.qkv.bias"), [1, 64, 512]);
+    assertEquals(ratios("visual.merger.ln_q.weight"), [1]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test("random weights have the wanted mean and deviation, however many are drawn at a time", () => {
   const numbers = new Uint16Array(1 << 16);
   normalBf16(3, { stream: "weights", mean: 1, std: 0.5 })(numbers);

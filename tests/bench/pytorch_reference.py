@@ -9,7 +9,8 @@ published   as the published program runs: float32 weights; training under bfloa
             program keeps the moments in 8 bits; here they have 32.)
 tuned       bfloat16 weights, no checkpointing, features computed once, logits of the answer alone, only the prompt's rows train.
 
-`--values` writes inputs and float32 results at full shapes: features, logits, losses, gradients. `deno task bench 7b --values` compares.
+`--values` writes inputs and float32 results at full shapes: features, logits, losses, gradients. `deno task bench 7b --values` compares. How far
+PyTorch itself is off in bfloat16 is printed.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import time
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 VIEWS, VIEW_TOKENS, PROMPT = 6, 5, 32
@@ -242,6 +243,20 @@ class Bench:
         save_file({name: value.detach().cpu().contiguous() for name, value in out.items()}, path)
         print(f"written: {path}", flush=True)
 
+    def rounded(self, reference, path):
+        """How far the same in bfloat16 is from the values in float32: norm of the difference over the norm of the values."""
+        expected = {name: value.to(self.device) for name, value in load_file(path).items()}
+        inputs = {name: expected[name].clone().requires_grad_() for name in ("prompt", "aspects")}
+        with torch.no_grad():
+            out = {"features": reference.features(expected["pixels"], expected["grid"][None])}
+        inside = torch.cat([inputs["aspects"], expected["features"]])[None]
+        rows = reference.sequence([expected["head"], expected["tail2"]], inside, inputs["prompt"])
+        loss, out["stage2.logits"] = reference.loss(rows, expected["answer"], False)
+        out["stage2.d_prompt"], out["stage2.d_aspects"] = torch.autograd.grad(loss, list(inputs.values()))
+        for name, value in out.items():
+            error = (value.detach().float() - expected[name]).norm() / expected[name].norm()
+            print(f"{name} in bfloat16: off by {error.item():.1e}", flush=True)
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -270,10 +285,13 @@ def main():
             bench.run(reference, "published")
         del reference
         torch.cuda.empty_cache()
-    if args.out and "tuned" in args.modes:
+    if (args.values or args.out) and "tuned" in args.modes:
         reference = Reference(args.checkpoint, bench.device, torch.bfloat16)
-        reference.attention.to(torch.bfloat16)
-        bench.run(reference, "tuned")
+        if args.values:
+            bench.rounded(reference, args.values)
+        if args.out:
+            reference.attention.to(torch.bfloat16)
+            bench.run(reference, "tuned")
     if args.out:
         machine = torch.cuda.get_device_name() if bench.device.type == "cuda" else "CPU"
         facts = {"machine": machine, "torch": torch.__version__, "transformers": transformers.__version__, "checkpoint": args.checkpoint}

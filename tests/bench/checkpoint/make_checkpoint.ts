@@ -8,6 +8,7 @@ import { MaspError } from "../../../pipeline/errors.ts";
 import { parseConfig } from "../../../pipeline/qwen2_vl/config.ts";
 import { expectedTensors } from "../../../pipeline/qwen2_vl/weights.ts";
 import { normalBf16 } from "./normal_weights.ts";
+import { type Exponent, outliers } from "./outliers.ts";
 import { CHAT_TEMPLATE, GENERATION_CONFIG, PREPROCESSOR_CONFIG } from "./published_config.ts";
 import { syntheticTokenizer, syntheticTokenizerConfig } from "./synthetic_tokenizer.ts";
 
@@ -17,6 +18,8 @@ export interface MakeCheckpointOptions {
   config: Record<string, unknown>;
   /** Seed of the weights; 0 when left out. */
   seed?: number;
+  /** Whether weights have outliers as published ones have (`outliers.ts`). */
+  outliers?: boolean;
   /** Largest shard in bytes; 4 GiB when left out. */
   shardBytes?: number;
   /** Told the bytes written so far and the bytes in all. */
@@ -39,7 +42,9 @@ export async function makeCheckpoint(dir: string, options: MakeCheckpointOptions
   if (await Deno.stat(join(dir, "config.json")).catch(() => undefined)) {
     throw new MaspError(`"${dir}" holds a config.json already; name a new folder, or remove this one.`);
   }
-  const shapes = expectedTensors(parseConfig(config, { name: dir }));
+  const parsed = parseConfig(config, { name: dir });
+  const shapes = expectedTensors(parsed);
+  const exponentOf = (name: string) => options.outliers ? outliers(name, parsed) : undefined;
   const shards = cutShards(shapes, shardBytes);
   const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
   const index: Record<string, string> = {};
@@ -48,7 +53,7 @@ export async function makeCheckpoint(dir: string, options: MakeCheckpointOptions
     const number = (n: number) => String(n).padStart(5, "0");
     const file = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
     for (const name of names) index[name] = file;
-    await writeShard(join(dir, file), { names, shapes, seed, onPiece: (bytes) => onProgress?.(written += bytes, total) });
+    await writeShard(join(dir, file), { names, shapes, seed, exponentOf, onPiece: (bytes) => onProgress?.(written += bytes, total) });
   }
   const json = (name: string, value: unknown) => writeFileAtomic(join(dir, name), JSON.stringify(value, null, 2));
   await json("generation_config.json", GENERATION_CONFIG);
@@ -79,11 +84,12 @@ interface Shard {
   names: readonly string[];
   shapes: ReadonlyMap<string, readonly number[]>;
   seed: number;
+  exponentOf: (name: string) => Exponent | undefined;
   onPiece: (bytes: number) => void;
 }
 
 /** Writes one file; while a piece is on its way to the disk, the next one is made. */
-async function writeShard(path: string, { names, shapes, seed, onPiece }: Shard): Promise<void> {
+async function writeShard(path: string, { names, shapes, seed, exponentOf, onPiece }: Shard): Promise<void> {
   const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
   let offset = 0;
   for (const name of names) {
@@ -102,10 +108,13 @@ async function writeShard(path: string, { names, shapes, seed, onPiece }: Shard)
   let writing = Promise.resolve();
   for (const name of names) {
     const fill = normalBf16(seed, { stream: name, ...distribution(name, shapes.get(name)!) });
-    for (let left = elements(shapes.get(name)!); left > 0; left -= PIECE / 2) {
-      const piece = pieces[0].subarray(0, Math.min(left, PIECE / 2));
+    const exponent = exponentOf(name);
+    const all = elements(shapes.get(name)!);
+    for (let first = 0; first < all; first += PIECE / 2) {
+      const piece = pieces[0].subarray(0, Math.min(all - first, PIECE / 2));
       pieces.reverse();
       fill(piece);
+      if (exponent) scale(piece, (i) => exponent(first + i));
       await writing;
       writing = writeAll(file, new Uint8Array(piece.buffer, 0, piece.byteLength)).then(() => onPiece(piece.byteLength));
     }
@@ -122,6 +131,11 @@ function distribution(name: string, shape: readonly number[]): { mean?: number; 
   if (shape.length === 1) return { mean: 1, std: 0.05 };
   if (name === "model.embed_tokens.weight" || name === "lm_head.weight") return { std: 0.02 };
   return { std: 1 / Math.sqrt(elements(shape.slice(1))) };
+}
+
+/** Multiplies bf16 numbers by powers of two, none so small or large that it leaves the normal ones. */
+function scale(numbers: Uint16Array, exponent: Exponent): void {
+  for (let i = 0; i < numbers.length; i++) if (numbers[i] & 0x7f80) numbers[i] += exponent(i) << 7;
 }
 
 function elements(shape: readonly number[]): number {
