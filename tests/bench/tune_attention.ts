@@ -20,8 +20,8 @@ import { causalRanges, fullRanges } from "../kernels/key_ranges.ts";
 import { printRace, race } from "./race.ts";
 import { manyRandom } from "./support.ts";
 
-/** Rows of a sequence, or patches of a picture, that are measured. */
-const ROWS = 1024;
+/** Rows that are measured: of a sequence, and patches of a large picture, where attention takes a good part of the time. */
+const ROWS = { sequence: 1024, picture: 4096 };
 
 /** Attention as the model has it. */
 export interface TunedAttention extends ForwardShape {
@@ -57,12 +57,13 @@ export function tunedAttention(options: { config: Qwen2VlConfig; weights?: Weigh
 export async function tuneAttention(
   gpu: Gpu,
   kinds: readonly TunedAttention[],
-  { repeats, rows = ROWS }: { repeats: number; rows?: number },
+  options: { repeats: number; rows?: number },
 ): Promise<Map<string, AttentionKernel>> {
   const best = new Map<string, AttentionKernel>();
   for (const shape of kinds) {
     const candidates = shape.backward ? backwardCandidates(gpu, shape) : forwardCandidates(gpu, shape);
     if (candidates.length < 2) continue;
+    const { repeats, rows = shape.causal ? ROWS.sequence : ROWS.picture } = options;
     const key = shape.backward ? backwardKey(shape) : forwardKey(shape);
     const record = recorder(shape, rows);
     const flops = (shape.backward ? 7 : 2) * 2 * rows ** 2 * shape.heads * shape.headDim;
