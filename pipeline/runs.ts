@@ -14,9 +14,10 @@ import { requireWritable } from "./feature_cache.ts";
 import { DEFAULT_BATCH, evaluate, type EvaluateOptions, type Evaluation } from "./evaluate.ts";
 import { writeEvaluation } from "./evaluation_folder.ts";
 import { expectWritable, lockFolder } from "./folder_lock.ts";
+import { freeDisk } from "./free_disk.ts";
 import { loadQwen2Vl, type Qwen2Vl } from "./load.ts";
-import { type SkippedPicture, usablePictures } from "./pictures.ts";
 import { bytesText } from "./memory_advice.ts";
+import { type SkippedPicture, usablePictures } from "./pictures.ts";
 import { compareTuning, createSoftPrompt, loadSoftPrompt, tunePrompt } from "./prompt_tune.ts";
 import { evaluationPaths, type EvaluationReportPaths, filePrefix } from "./report/report_files.ts";
 import { recordPictures } from "./run_records.ts";
@@ -198,7 +199,9 @@ export async function runEncode(
     const features = await store.getAll(images.slice(i, i + batch));
     if (i === 0) { // the first pictures stand for all
       const bytes = images.length / features.length * features.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-      options.onNotice?.(`The features of all ${images.length} pictures take about ${bytesText(bytes)} on the disk.`);
+      const free = settings.featureCache ? await freeDisk(settings.featureCache) : undefined;
+      const room = free === undefined ? "" : `, which has ${bytesText(free)} left`;
+      options.onNotice?.(`The features of all ${images.length} pictures take about ${bytesText(bytes)} on the disk${room}.`);
     }
     options.onPicture?.(Math.min(i + batch, images.length), images.length);
   }

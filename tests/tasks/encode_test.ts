@@ -12,7 +12,7 @@ Deno.test("what encode makes is used by the stages without a word, unless they a
   assert(!before.stdout.includes("features"), before.stdout);
   const made = await place.run("encode", ["--stage", "eval"], { cwd });
   assertEquals(made.code, 0, made.stderr);
-  assertMatch(made.stdout, /The features of all 8 pictures take about \d+ MiB on the disk\./);
+  assertMatch(made.stdout, /The features of all 8 pictures take about \d+ MiB on the disk, which has [\d.]+ [GM]iB left\./);
   assertMatch(made.stdout, /8 pictures encoded, 0 were there\. Features: outputs\/features; the stages take them from there/);
   const after = await place.run("eval", baseline, { cwd });
   assertMatch(after.stdout, /Visual features are kept in "outputs\/features".*feature_cache: none/);
