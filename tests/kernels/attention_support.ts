@@ -52,8 +52,8 @@ export function centreOfKeys({ k, ranges, kvHeads, headDim }: Omit<AttentionRefe
 }
 
 /** The same operands with a bias on some numbers of all keys, as large as published checkpoints have them. */
-export function withBiasedKeys<Made extends AttentionReferenceArgs>({ k, ...rest }: Made): Made {
-  return { ...rest, k: Float32Array.from(k, (value, i) => value + (i % 5 ? 0 : i % 10 ? 200 : -300)) } as Made;
+export function withBiasedKeys({ k, ...rest }: ReturnType<typeof operands>): ReturnType<typeof operands> {
+  return { ...rest, k: Float32Array.from(k, (value, i) => value + (i % 5 ? 0 : i % 10 ? 200 : -300)) };
 }
 
 /** What is computed, and how. */
