@@ -1,7 +1,7 @@
 /**
- * Keys less their centre, for kernels that round them to f16. Published checkpoints have biases on keys many times larger than what differs from key to
- * key, and f16's eleven bits would go to what all have in common. The scores of a row with all keys change by the same amount then, q · centre, which
- * softmax ignores ("smooth K" of SageAttention, Zhang et al. 2024, arXiv:2410.02367).
+ * Keys less their centre, for kernels that round them to f16. Models may have biases on keys that are many times larger than what differs from key to
+ * key, and f16's eleven bits would go to what all have in common. Without it the scores of a row with all keys change by the same amount, q · centre,
+ * which softmax ignores ("smooth K" of SageAttention, Zhang et al. 2024, arXiv:2410.02367).
  */
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
@@ -32,7 +32,7 @@ export interface CentredKeysArgs {
 export interface CentredKeys {
   /** (C, KVH · hd) f32 */
   readonly k: Tensor;
-  /** (KVH, hd) f32: what was subtracted, the mean of up to {@linkcode SAMPLE} keys. */
+  /** (KVH, hd) f32: what was subtracted, the mean of up to {@linkcode SAMPLE} keys, of those that are finite. */
   readonly centre: Tensor;
   /** Parameters of attention kernels for these keys. */
   readonly params: Record<string, number>;

@@ -5,6 +5,7 @@ const VECTORS: u32 = 1u; // vec4s of a head
 const PARTS: u32 = 1u; // invocations that share a vector's sum
 const KEYS: u32 = 64u; // of a workgroup
 const SAMPLE: u32 = 64u; // keys that the centre is the mean of
+const EXPONENT: u32 = 0x7f800000u; // bits that are all set where a number is not finite
 
 struct Params {
   rows: u32,
@@ -36,8 +37,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let start = ranges[row].x;
       let end = min(ranges[row].y, params.keys);
       if (end > start) { // a key that the row sees, another one than its neighbours' rows have
-        sum += key(start + row % (end - start), head, local % VECTORS);
-        count += 1.0;
+        let value = key(start + row % (end - start), head, local % VECTORS);
+        if (all((bitcast<vec4<u32>>(value) & vec4<u32>(EXPONENT)) != vec4<u32>(EXPONENT))) { // what is not finite is one sequence's alone
+          sum += value;
+          count += 1.0;
+        }
       }
     }
     sums[local] = sum;

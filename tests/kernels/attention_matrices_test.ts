@@ -151,6 +151,14 @@ gpuTest("attention by subgroup matrices: what stands in unused rows has no influ
   [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 1e-3, ["dq", "dk", "dv"][i]));
 });
 
+gpuTest("attention by subgroup matrices: a key that is not finite has no influence on other sequences", async (gpu) => {
+  const made = operands({ ranges: PACKED, keys: 77, heads: 2, kvHeads: 1, headDim: 20 });
+  const { out } = attentionReference(rounded(made));
+  for (const row of [1, 2, 3, 4]) (made.k as Float32Array).fill(row % 2 ? NaN : Infinity, 20 * row, 20 * row + 20); // of the second sequence
+  const [actual] = await compute(gpu, made, { ...ON_MATRICES, matrices: available(gpu) });
+  assertLess(relativeError(actual.subarray(40 * 48, 40 * 70), out.slice(40 * 48, 40 * 70)), 1e-3); // the centre is another one
+});
+
 Deno.test("attention by subgroup matrices takes the workgroup memory that was said, in variables of whole 16 bytes", () => {
   for (const headDim of [20, 80, 128]) {
     for (const subgroups of [2, 4]) {
