@@ -99,7 +99,9 @@ function sizeFlag(invocation: Invocation): ModelSize | undefined {
 async function make(invocation: Invocation, dir: string | undefined): Promise<void> {
   const size = sizeFlag(invocation);
   if (!dir || !size) {
-    throw new MaspError("Name a size and a folder: deno task bench make-checkpoint --size 2b|7b [--layers N] [--vision-layers N] OUT");
+    throw new MaspError(
+      "Name a size and a folder: deno task bench make-checkpoint --size 2b|7b [--layers N] [--vision-layers N] [--outliers] OUT",
+    );
   }
   const layers = { layers: wholeFlag(invocation, "layers", 1), visionLayers: wholeFlag(invocation, "vision-layers", 1) };
   const shardGib = numberFlag(invocation, "shard-gib") ?? 4;
