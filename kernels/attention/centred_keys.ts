@@ -6,6 +6,7 @@
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
+import flatCode from "../element/flat.wgsl" with { type: "text" };
 import centredKeysCode from "./centred_keys.wgsl" with { type: "text" };
 import lseOfCentreCode from "./lse_of_centre.wgsl" with { type: "text" };
 
@@ -13,8 +14,8 @@ import lseOfCentreCode from "./lse_of_centre.wgsl" with { type: "text" };
 const [WORKGROUP, KEYS] = [256, 64];
 /** Keys whose mean the centre is: enough to find what all have in common. */
 export const SAMPLE = 64;
-/** Invocations of a workgroup of `lse_of_centre.wgsl`, and how many of them own a row. */
-const [LSE_WORKGROUP, LSE_PARTS] = [64, 8];
+/** Invocations of a workgroup of `lse_of_centre.wgsl`. */
+const LSE_WORKGROUP = 64;
 
 /** Attention's operands that keys are centred for. */
 export interface CentredKeysArgs {
@@ -70,10 +71,10 @@ export interface LseOfCentreArgs extends Omit<CentredKeysArgs, "k"> {
 /** Records the logarithms of the sums of exponentials, those of centred keys from those of the keys as they are or the other way round. */
 export function lseOfCentre(plan: Plan, { q, centre, ranges, lse, shifted, headDim, params, direction }: LseOfCentreArgs): void {
   const { rows, heads, kv_heads, q_offset, q_stride, scale } = params;
-  const constants = { WORKGROUP: LSE_WORKGROUP, PARTS: LSE_PARTS, VECTORS: headDim / 4 };
-  plan.dispatch({ label: `attention lse of centre ${headDim}`, code: lseOfCentreCode, constants }, {
+  const constants = { WORKGROUP: LSE_WORKGROUP, VECTORS: headDim / 4 };
+  plan.dispatch({ label: `attention lse of centre ${headDim}`, code: [lseOfCentreCode, flatCode], constants }, {
     tensors: { q, centre, ranges, lse, shifted },
-    params: { rows, heads, kv_heads, q_offset, q_stride, factor: direction === "add" ? scale : -scale },
-    workgroups: grid1d(LSE_PARTS * rows * heads, LSE_WORKGROUP),
+    params: { count: rows * heads, heads, kv_heads, q_offset, q_stride, factor: direction === "add" ? scale : -scale },
+    workgroups: grid1d(rows * heads, LSE_WORKGROUP),
   });
 }
