@@ -12,7 +12,7 @@ import { type Epilogue, type Form, plainProduct, type ProductWgsl, subgroupProdu
 import type { ProductArgs } from "./product_args.ts";
 import { EXACT_TILE, type ProductKernel, productKernel } from "./product_choice.ts";
 import { recordTileProduct } from "./tile_product.ts";
-import { vectorProduct, vectorThreads } from "./vector_rows_wgsl.ts";
+import { vectorComputes, vectorProduct, vectorThreads } from "./vector_rows_wgsl.ts";
 import { subgroupMatrixProduct } from "./subgroup_matrix_product.ts";
 import { recordVectorColumns } from "./vector_columns.ts";
 import { OUTPUT_STRIP, ROWS_AT_ONCE, weightGradient } from "./weight_gradient_wgsl.ts";
@@ -191,10 +191,15 @@ class Activations {
   }
 
   /** As a kernel takes them. */
-  for({ variant, tile }: ProductKernel): { tensors: Record<string, Tensor>; computed?: ComputedRows } {
+  for({ variant, tile }: ProductKernel, form: Form): { tensors: Record<string, Tensor>; computed?: ComputedRows } {
     const given = this.#given;
-    const rounds = variant === "subgroup_matrix" || (variant === "tiled" && tile?.half);
-    if (!(given instanceof Tensor) && rounds && given.shape[1] % (4 * given.parts) === 0) return { tensors: {}, computed: given };
+    if (!(given instanceof Tensor) && given.shape[1] % (4 * given.parts) === 0) {
+      const { software, subgroupSize: lanes } = this.#plan.gpu;
+      if (variant === "subgroup_matrix" || (variant === "tiled" && tile?.half)) return { tensors: {}, computed: given };
+      const computes = variant === "vector" && form === "rows" && !software &&
+        vectorComputes({ rows: given.shape[0], source: given, lanes });
+      if (computes) return { tensors: given.tensors, computed: given };
+    }
     this.#tensor ??= asTensor(this.#plan, given);
     return { tensors: { a: this.#tensor } };
   }
@@ -210,7 +215,7 @@ type Product = ProductArgs & { activations: Activations; kernel?: ProductKernel 
 function product(plan: Plan, form: Form, { activations, ...given }: Product): void {
   if (given.rows === 0 || given.columns === 0) return;
   const kernel = given.kernel ?? productKernel(plan.gpu, form, given);
-  const { tensors, computed } = activations.for(kernel);
+  const { tensors, computed } = activations.for(kernel, form);
   const p = { ...given, tensors: { ...given.tensors, ...tensors }, computed };
   if (kernel.variant === "subgroup_matrix") {
     return subgroupMatrixProduct(plan, form, { ...p, tile: kernel.matrixTile, splits: kernel.splits });
@@ -221,19 +226,22 @@ function product(plan: Plan, form: Form, { activations, ...given }: Product): vo
   const across = Math.ceil(p.columns / tileColumns);
   plan.dispatch({ label, code }, {
     tensors: p.tensors,
-    params: { rows: p.rows, columns: p.columns, depth: p.depth, row_stride: p.rowStride, first_column: p.firstColumn },
+    params: {
+      ...{ rows: p.rows, columns: p.columns, depth: p.depth, row_stride: p.rowStride, first_column: p.firstColumn },
+      ...(computed ? { quads: p.depth / 4 } : {}),
+    },
     workgroups: kernel.variant === "vector" ? [Math.min(across, 65535), Math.ceil(across / 65535)] : [across, Math.ceil(p.rows / tileRows)],
     flops: 2 * p.rows * p.columns * p.depth,
   });
 }
 
 function sourceOf(gpu: Gpu, form: Form, p: ProductArgs & { kernel: ProductKernel }): ProductWgsl {
-  const { dtype, epilogue, rows, depth, kernel } = p;
+  const { dtype, epilogue, rows, depth, kernel, computed: source } = p;
   if (kernel.variant === "plain") return plainProduct(form, { dtype, epilogue });
   if (kernel.variant === "subgroup") return subgroupProduct(form, { dtype, epilogue, tile: subgroupTile(form, rows) });
   const lanes = gpu.subgroupSize;
   const threads = gpu.software ? "software" : kernel.threads ?? vectorThreads(p, { lanes });
-  return vectorProduct({ dtype, epilogue, rows, depth, threads, lanes });
+  return vectorProduct({ dtype, epilogue, rows, depth, threads, lanes, source });
 }
 
 /** Tiles that were fastest on llvmpipe (in groups of 8 rows and of 8 or 32 columns), by form. */

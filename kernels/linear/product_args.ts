@@ -14,7 +14,7 @@ export interface ProductArgs {
   depth: number;
   /** `a` (M, K) f32, weights `w` (and `scales`), the result `y`, and what the epilogue adds: `bias`, `residual` */
   tensors: Readonly<Record<string, Tensor>>;
-  /** What `a` is computed from, for kernels that round it to f16 themselves: there is no `a` then. */
+  /** What `a` is computed from, for kernels that compute it themselves: there is no `a` then. */
   computed?: ComputedRows;
   /** Number type of the weights. */
   dtype: WeightType;

@@ -44,9 +44,9 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lines = (n: number, line: (i: number) => string): string => range(n).map(line).join("\n");
 
 /** The result `y`, what is added to it, the parameters, and `store`, which writes a sum with the epilogue. */
-export function output(epilogue: Epilogue): string {
+export function output(epilogue: Epilogue, options: { quads?: boolean } = {}): string {
   return `
-struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_column: u32 }
+struct Params { rows: u32, columns: u32, depth: u32, row_stride: u32, first_column: u32${options.quads ? ", quads: u32" : ""} }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 ${epilogue.bias ? "@group(0) @binding(4) var<storage, read> bias: array<f32>;" : ""}
@@ -66,17 +66,20 @@ fn store(row: u32, column: u32, value: f32) {
 `;
 }
 
-/** All bindings, and `store`; weights and activations in vectors of four, one by one when `scalar`, or weights in loads of 16 bytes when `wide`. */
+/**
+ * All bindings, and `store`; weights and activations in vectors of four, one by one when `scalar`, or weights in loads of 16 bytes when `wide`;
+ * activations from `source` where given, the text of `ComputedRows`.
+ */
 export function header(
   dtype: WeightType,
   epilogue: Epilogue,
-  options: { scalar?: boolean; wide?: boolean; activations?: string; weights?: string } = {},
+  options: { scalar?: boolean; wide?: boolean; activations?: string; weights?: string; source?: string } = {},
 ): string {
   const { scalar = false, activations = scalar ? "f32" : "vec4<f32>" } = options;
   const storage = storageWgsl(dtype);
   const wide = options.wide ? storage.wide : undefined;
-  return `${output(epilogue)}
-@group(0) @binding(0) var<storage, read> a: array<${activations}>;
+  return `${output(epilogue, { quads: options.source !== undefined })}
+${options.source ?? `@group(0) @binding(0) var<storage, read> a: array<${activations}>;`}
 @group(0) @binding(1) var<storage, read> w: array<${options.weights ?? (wide ? "vec4<u32>" : scalar ? storage.word : storage.four)}>;
 ${storage.scales ? "@group(0) @binding(6) var<storage, read> scales: array<u32>;" : ""}
 ${wide?.functions ?? (scalar ? storage.scalar : storage.functions)}

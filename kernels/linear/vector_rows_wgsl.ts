@@ -1,7 +1,9 @@
 /**
  * WGSL of y = a · wᵀ for few rows (decoding a token), which is bound by reading weights: an invocation sums all rows of `a` for four columns of y, so
- * that weights are read once. Letters and forms as in `product_wgsl.ts`; the form `rows` only, depth a multiple of 4.
+ * that weights are read once. Rows that are normed by their squares are normed on the way: their factor is that of the whole sum.
+ * Letters and forms as in `product_wgsl.ts`; the form `rows` only, depth a multiple of 4.
  */
+import type { ComputedRows } from "./computed_rows.ts";
 import { type Epilogue, header, productName, type ProductWgsl } from "./product_wgsl.ts";
 import { storageWgsl, type WideReading } from "./storage_wgsl.ts";
 import { GROUP, isQuantized, type WeightType } from "./weight_types.ts";
@@ -52,6 +54,11 @@ export function vectorThreads({ rows, columns, depth, dtype }: VectorShape, { la
   return VECTOR_THREADS.findLast(fits) ?? 64;
 }
 
+/** Whether {@linkcode vectorProduct} computes such rows itself. */
+export function vectorComputes({ rows, source, lanes }: { rows: number; source: ComputedRows; lanes: number }): boolean {
+  return source.statistics === "squares" && rows <= FEW_ROWS && lanes > 0 && lanes <= VECTOR_THREADS[0];
+}
+
 /** Options of {@linkcode vectorProduct}. */
 export interface VectorProductOptions {
   /** Number type of the weights. */
@@ -66,10 +73,12 @@ export interface VectorProductOptions {
   threads: VectorThreads | "software";
   /** Lanes of a subgroup, which then adds its sums itself; 0 where that is unknown, and `threads` 64. */
   lanes: number;
+  /** What rows are computed from, if not read from `a`; see {@linkcode vectorComputes}. */
+  source?: ComputedRows;
 }
 
 /** The product's kernel; workgroup number x + 65535 · y. */
-export function vectorProduct({ dtype, epilogue, rows, depth, threads, lanes }: VectorProductOptions): ProductWgsl {
+export function vectorProduct({ dtype, epilogue, rows, depth, threads, lanes, source }: VectorProductOptions): ProductWgsl {
   const software = threads === "software";
   const together = software ? 1 : threads; // invocations that share columns
   const { read4, stride } = storageWgsl(dtype);
@@ -79,21 +88,25 @@ export function vectorProduct({ dtype, epilogue, rows, depth, threads, lanes }: 
   const reduce = software
     ? { memory: "", text: each(rows, (i, j) => `store(${i}u, first + ${j}u, c${i}_${j});`) }
     : bySubgroups
-    ? sumBySubgroups(rows, threads / lanes)
+    ? sumBySubgroups(rows, threads / lanes, source !== undefined)
     : rows > FEW_ROWS
     ? sumAtOnce(rows, threads)
     : sumByTree(rows, threads);
-  const body = wide
-    ? wideBody({ rows, wide, quantized: isQuantized(dtype) })
-    : `${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + k];`)}
+  const four = (at: string, place = at) =>
+    lines(rows, (i) => source ? normedFour(i, at, place) : `let a${i} = a[${i}u * (params.depth / 4u) + ${at}];`);
+  const body = wide ? wideBody({ rows, wide, four, quantized: isQuantized(dtype) }) : `${four("k")}
 ${lines(COLUMNS, (j) => `let w${j} = ${read4(`row${j} + k`)};`)}
 ${each(rows, (i, j) => `c${i}_${j} += dot(a${i}, w${j});`)}`;
   const columns = software ? SOFTWARE_THREADS * COLUMNS : COLUMNS;
   return {
-    label: productName("rows", `vector ${rows}${software || threads === 64 ? "" : ` by ${threads}`}`, dtype),
+    label: productName(
+      "rows",
+      `vector ${rows}${software || threads === 64 ? "" : ` by ${threads}`}${source ? ` of ${source.label}` : ""}`,
+      dtype,
+    ),
     tileRows: rows,
     tileColumns: columns,
-    code: `${header(dtype, epilogue, { wide: wide !== undefined })}
+    code: `${header(dtype, epilogue, { wide: wide !== undefined, source: source?.code })}
 ${reduce.memory}
 @compute @workgroup_size(${software ? SOFTWARE_THREADS : threads})
 fn main(
@@ -104,6 +117,7 @@ fn main(
   let first = (group.x + group.y * 65535u) * ${columns}u${software ? ` + thread * ${COLUMNS}u` : ""};
 ${lines(COLUMNS, (j) => `let row${j} = min(first + ${j}u, params.columns - 1u) * (${stride("params.depth")} / ${load}u);`)}
 ${each(rows, (i, j) => `var c${i}_${j} = 0.0;`)}
+${source ? lines(rows, (i) => `var squares${i} = 0.0;`) : ""}
   for (var k = ${software ? "0u" : "thread"}; k < (params.depth + ${load - 1}u) / ${load}u; k += ${together}u) {
 ${body}
   }
@@ -117,22 +131,32 @@ function each(rows: number, line: (i: number, j: number) => string): string {
   return lines(rows, (i) => lines(COLUMNS, (j) => line(i, j)));
 }
 
+/** Four numbers of a row that is normed, less the row's factor, which the sums get; no squares of those that are read for a place behind its end. */
+function normedFour(row: number, at: string, place: string): string {
+  const square = `dot(x${row}, x${row})`;
+  return `let x${row} = compute(${row}u, ${at})[0]; let a${row} = weighed(x${row}, ${at});
+squares${row} += ${place === at ? square : `select(0.0, ${square}, ${place} < params.depth / 4u)`};`;
+}
+
 /**
  * A step over one load of each column's weights. The scale of quantised ones is applied to the sum over their levels; levels behind a row's end are
  * 0: what is read of `a` there does not matter.
  */
-function wideBody({ rows, wide, quantized }: { rows: number; wide: WideReading; quantized: boolean }): string {
+function wideBody({ rows, wide, four, quantized }: {
+  rows: number;
+  wide: WideReading;
+  four: (at: string, place?: string) => string;
+  quantized: boolean;
+}): string {
   const sum = quantized ? "t" : "c";
   return `${lines(COLUMNS, (j) => `let q${j} = w[row${j} + k];`)}
 ${quantized ? lines(COLUMNS, (j) => `let s${j} = scale_at((row${j} + k) / ${GROUP / 4 / wide.fours}u);`) : ""}
 ${quantized ? each(rows, (i, j) => `var t${i}_${j} = 0.0;`) : ""}
 ${
     lines(wide.fours, (f) =>
-      `{ let at = ${quantized ? `min(k * ${wide.fours}u + ${f}u, params.depth / 4u - 1u)` : `k * ${wide.fours}u + ${f}u`};
-${
-        lines(COLUMNS, (j) => `let w${j} = ${wide.four(`q${j}`, f)};`)
-      }
-${lines(rows, (i) => `let a${i} = a[${i}u * (params.depth / 4u) + at];`)}
+      `{ let place = k * ${wide.fours}u + ${f}u; ${quantized ? "let at = min(place, params.depth / 4u - 1u);" : ""}
+${lines(COLUMNS, (j) => `let w${j} = ${wide.four(`q${j}`, f)};`)}
+${quantized ? four("at", "place") : four("place")}
 ${each(rows, (i, j) => `${sum}${i}_${j} += dot(a${i}, w${j});`)} }`)
   }
 ${quantized ? each(rows, (i, j) => `c${i}_${j} = fma(s${j}, t${i}_${j}, c${i}_${j});`) : ""}`;
@@ -148,17 +172,29 @@ interface Reduction {
 
 const sums = (i: number): string => `vec4<f32>(${range(COLUMNS).map((j) => `c${i}_${j}`).join(", ")})`;
 
-/** Subgroups add their own, and an invocation to a sum those of all. */
-function sumBySubgroups(rows: number, subgroups: number): Reduction {
+/** Subgroups add their own, and an invocation to a sum those of all; those of a normed row get its factor. */
+function sumBySubgroups(rows: number, subgroups: number, normed: boolean): Reduction {
   return {
-    memory: `var<workgroup> partial: array<vec4<f32>, ${rows * subgroups}>;`,
+    memory: `var<workgroup> partial: array<vec4<f32>, ${rows * subgroups}>;
+${normed ? `var<workgroup> partial_squares: array<f32, ${rows * subgroups}>;` : ""}`,
     text: `${lines(rows, (i) => `let s${i} = subgroupAdd(${sums(i)});`)}
-  if (lane == 0u) { ${range(rows).map((i) => `partial[${i * subgroups}u + subgroup] = s${i};`).join(" ")} }
+${normed ? lines(rows, (i) => `let all_squares${i} = subgroupAdd(squares${i});`) : ""}
+  if (lane == 0u) {
+${lines(rows, (i) => `partial[${i * subgroups}u + subgroup] = s${i};`)}
+${normed ? lines(rows, (i) => `partial_squares[${i * subgroups}u + subgroup] = all_squares${i};`) : ""}
+  }
   workgroupBarrier();
   if (thread < ${COLUMNS * rows}u) {
     let at = thread / ${COLUMNS}u * ${subgroups}u;
     var sum = 0.0;
 ${lines(subgroups, (n) => `sum += partial[at + ${n}u][thread % ${COLUMNS}u];`)}
+${
+      normed
+        ? `var squares = 0.0;
+${lines(subgroups, (n) => `squares += partial_squares[at + ${n}u];`)}
+sum *= row_factor(squares / f32(params.depth));`
+        : ""
+    }
     store(thread / ${COLUMNS}u, first + thread % ${COLUMNS}u, sum);
   }`,
   };

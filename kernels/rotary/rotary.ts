@@ -6,6 +6,7 @@ import { expectShape, type Tensor } from "../tensor.ts";
 import inputCode from "./input.wgsl" with { type: "text" };
 import inputInPlaceCode from "./input_in_place.wgsl" with { type: "text" };
 import rotaryCode from "./rotary.wgsl" with { type: "text" };
+import rotationCode from "./rotation.wgsl" with { type: "text" };
 import rotationsScalarCode from "./rotations_scalar.wgsl" with { type: "text" };
 import rotationsVec4Code from "./rotations_vec4.wgsl" with { type: "text" };
 
@@ -59,7 +60,7 @@ export function rotary(plan: Plan, args: RotaryArgs): Tensor {
   const rotationsCode = element.width === 4 ? rotationsVec4Code : rotationsScalarCode;
   plan.dispatch({
     label: "rotary",
-    code: [element.code, rotaryCode, rotationsCode, inPlace ? inputInPlaceCode : inputCode],
+    code: [element.code, rotaryCode, rotationCode, rotationsCode, inPlace ? inputInPlaceCode : inputCode],
     constants: { WIDTH: element.width, HALF: half / element.width, HEADS_EACH: headsEach },
   }, {
     tensors: { positions, table, frequency_axes: axes, y, ...(inPlace ? {} : { x }) },

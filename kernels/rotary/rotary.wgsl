@@ -16,15 +16,7 @@ struct Params {
   sign: f32, // -1 turns back
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> positions: array<u32>; // (rows, axes)
-@group(0) @binding(2) var<storage, read> table: array<vec2<f32>>; // (positions, pairs): cosine, sine
-@group(0) @binding(3) var<storage, read> frequency_axes: array<u32>; // (pairs): a column of positions
 @group(0) @binding(4) var<storage, read_write> y: array<Element>;
-
-fn rotation(row: u32, pair: u32) -> vec2<f32> {
-  let position = positions[row * params.axes + frequency_axes[pair]];
-  return table[position * (HALF * WIDTH) + pair];
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

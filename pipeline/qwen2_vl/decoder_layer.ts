@@ -9,12 +9,10 @@ import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { factorPrecision } from "../../kernels/linear/matrix.ts";
 import type { Plan } from "../../kernels/plan.ts";
 import { rmsNormBackward, rmsNormRows } from "../../kernels/rms_norm/rms_norm.ts";
-import { rotary } from "../../kernels/rotary/rotary.ts";
-import { gatherRows, scatterAddRows } from "../../kernels/rows/rows.ts";
-import { scatterRows } from "../../kernels/scatter_rows/scatter_rows.ts";
 import { swigluBackwardRows, swigluRows } from "../../kernels/swiglu/swiglu.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Network } from "./network.ts";
+import { project, projectBackward } from "./projections.ts";
 import type { DecoderLayerWeights } from "./weights.ts";
 
 /** Positions of rows and the keys that they see. */
@@ -79,21 +77,11 @@ export interface DecoderLayerTrace {
 
 /** x += o(attention(q, k, v)); x += down(silu(gate) · up). @returns (Q, D) and what the backward pass needs */
 export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Network }): { out: Tensor; trace: DecoderLayerTrace } {
-  const { x, weights, rows, queries, cache, cacheStart = 0, cacheRows, network } = args;
+  const { x, weights, rows, queries, cacheStart = 0, cacheRows, network } = args;
   const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
-  const width = kvHeads * headDim;
   const precise = rows.keyRanges !== undefined; // a gradient will go back through it, and depends on its errors more than a result does
-  const normed = rmsNormRows({ x, weight: weights.inputNorm, eps });
-  const direct = cache && !cacheRows ? cache.view([x.shape[0], 2 * width], cacheStart * 2 * width * 4) : undefined;
-  const kv = linear(plan, { x: normed, weight: weights.keyValue, bias: weights.keyValueBias, out: direct, precise });
-  const xq = queries ? select(plan, x, queries.index) : x;
-  const normedQ = queries ? rmsNormRows({ x: xq, weight: weights.inputNorm, eps }) : normed;
-  const q = linear(plan, { x: normedQ, weight: weights.query, bias: weights.queryBias, precise }); // behind kv: they share their rows in f16
-  rotary(plan, { x: kv, out: kv, heads: kvHeads, positions: rows.positions, ...network.rotary });
-  if (cache && cacheRows) scatterRows(plan, { source: kv, index: cacheRows, out: cache });
-  const { positions, ranges, besides } = queries ?? rows;
-  rotary(plan, { x: q, out: q, heads, positions, ...network.rotary });
-  const keys = cache ?? kv;
+  const { xq, q, keys } = project(plan, { ...args, precise });
+  const { ranges, besides } = queries ?? rows;
   const attend = (ranges: Tensor, lse: boolean) =>
     attention(plan, {
       q,
@@ -106,7 +94,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
       ...keyValueColumns(network),
       causal: true,
       lse,
-      precision: factorPrecision(weights.query),
+      precision: factorPrecision(weights.output),
     });
   const { out: attended, lse } = attend(ranges, precise || !!besides);
   if (besides) joinAttention(plan, { out: attended, lse }, attend(besides, true));
@@ -134,7 +122,7 @@ export interface DecoderLayerBackwardArgs {
 export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs & { network: Network }): Tensor {
   const { dout, trace, weights, rows, queries, network } = args;
   const { heads, kvHeads, headDim, normEps: eps } = network.config.text;
-  const { positions, ranges, keyRanges } = queries ?? rows;
+  const { ranges, keyRanges } = queries ?? rows;
   if (!keyRanges || !trace.lse) throw new Error("decoderLayerBackward: the forward pass kept no key ranges");
   const dinner = linearInputGradient(plan, { dy: dout, weight: weights.down });
   const dgateUp = swigluBackwardRows({ gateUp: trace.gateUp, dy: dinner });
@@ -155,33 +143,9 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     headDim,
     ...keyValueColumns(network),
     causal: true,
-    precision: factorPrecision(weights.query),
+    precision: factorPrecision(weights.output),
   });
-  const width = dkeys.shape[1];
-  const dkv = trace.keyRows ? select(plan, dkeys, trace.keyRows) : dkeys.view([trace.x.shape[0], width], trace.keyStart * width * 4);
-  rotary(plan, { x: dq, out: dq, heads, positions, inverse: true, ...network.rotary });
-  rotary(plan, { x: dkv, out: dkv, heads: kvHeads, positions: rows.positions, inverse: true, ...network.rotary });
-  const norm = { weight: weights.inputNorm, eps };
-  if (!queries) {
-    const dnormedQ = linearInputGradient(plan, { dy: dq, weight: weights.query });
-    const dy = linearInputGradient(plan, { dy: dkv, weight: weights.keyValue, residual: dnormedQ });
-    return rmsNormBackward(plan, { ...norm, x: trace.x, dy, residual: dmiddle });
-  }
-  // The norm's gradient is linear in dy, so the rows that went on and the keys and values can be taken one after the other.
-  const dx = rmsNormBackward(plan, { ...norm, x: trace.x, dy: linearInputGradient(plan, { dy: dkv, weight: weights.keyValue }) });
-  const dxq = rmsNormBackward(plan, {
-    ...norm,
-    x: trace.xq,
-    dy: linearInputGradient(plan, { dy: dq, weight: weights.query }),
-    residual: dmiddle,
-  });
-  return scatterAddRows(plan, { dy: dxq, index: queries.index, out: dx, add: true });
-}
-
-function select(plan: Plan, source: Tensor, index: Tensor): Tensor {
-  const out = plan.scratch([index.shape[0], source.shape[1]], { label: "selected rows" });
-  gatherRows(plan, { source, index, out });
-  return out;
+  return projectBackward(plan, { ...args, dq, dkeys, residual: dmiddle });
 }
 
 /** Where keys and values lie in a row (2·KV), and the scale of the scores. */

@@ -119,12 +119,15 @@ export async function loadWeights(
   const layers = Array.from({ length: text.layers }, (_, i): DecoderLayerWeights => {
     const layer = `model.layers.${i}`;
     const attention = `${layer}.self_attn`;
+    const [q, k, v] = [..."qkv"].map((name) => `${attention}.${name}_proj`);
+    const weights = (...names: string[]) => matrix(...names.map((name) => `${name}.weight`));
+    const biases = (...names: string[]) => vector(...names.map((name) => `${name}.bias`));
+    const projections = i < text.layers - 1
+      ? { qkv: weights(q, k, v), qkvBias: biases(q, k, v) }
+      : { query: weights(q), queryBias: biases(q), keyValue: weights(k, v), keyValueBias: biases(k, v) };
     return {
       inputNorm: vector(`${layer}.input_layernorm.weight`),
-      query: matrix(`${attention}.q_proj.weight`),
-      queryBias: vector(`${attention}.q_proj.bias`),
-      keyValue: matrix(`${attention}.k_proj.weight`, `${attention}.v_proj.weight`),
-      keyValueBias: vector(`${attention}.k_proj.bias`, `${attention}.v_proj.bias`),
+      ...projections,
       output: matrix(`${attention}.o_proj.weight`),
       postNorm: vector(`${layer}.post_attention_layernorm.weight`),
       gateUp: matrix(`${layer}.mlp.gate_proj.weight`, `${layer}.mlp.up_proj.weight`),

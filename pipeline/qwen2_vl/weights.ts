@@ -4,10 +4,16 @@ import { destroyMatrix, type Matrix } from "../../kernels/linear/matrix.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Qwen2VlConfig } from "./config.ts";
 
-/** Weights of a decoder layer. Letters as in `config.ts`. */
-export interface DecoderLayerWeights {
-  /** (D) */
-  readonly inputNorm: Tensor;
+/** What queries, keys and values come from where all rows need all of them. */
+export interface JoinedProjections {
+  /** Queries over keys over values: (E + 2·KV, D) */
+  readonly qkv: Matrix;
+  /** (E + 2·KV) */
+  readonly qkvBias: Tensor;
+}
+
+/** What they come from in the last layer, where the queries of a few rows are asked for. */
+export interface SeparateProjections {
   /** (E, D) */
   readonly query: Matrix;
   /** (E) */
@@ -16,6 +22,12 @@ export interface DecoderLayerWeights {
   readonly keyValue: Matrix;
   /** (2·KV) */
   readonly keyValueBias: Tensor;
+}
+
+/** Weights of a decoder layer. Letters as in `config.ts`. */
+export type DecoderLayerWeights = (JoinedProjections | SeparateProjections) & {
+  /** (D) */
+  readonly inputNorm: Tensor;
   /** (D, E) */
   readonly output: Matrix;
   /** (D) */
@@ -24,7 +36,7 @@ export interface DecoderLayerWeights {
   readonly gateUp: Matrix;
   /** (D, I) */
   readonly down: Matrix;
-}
+};
 
 /** Weights of a vision block. H: hidden size of the tower, M: of its MLP. */
 export interface VisionBlockWeights {

@@ -27,5 +27,5 @@ export async function aspectsFingerprint(gpu: Gpu, aspects: AspectModules): Prom
 
 /** Number types of the model's weights on the GPU: of the matrices and, where it is another, of the embedding. */
 export function weightTypes({ network: { weights } }: Qwen2Vl): string {
-  return [...new Set([weights.layers[0].query, weights.embedding].map(({ blocks }) => blocks[0].tensor.dtype))].join(", ");
+  return [...new Set([weights.layers[0].output, weights.embedding].map(({ blocks }) => blocks[0].tensor.dtype))].join(", ");
 }

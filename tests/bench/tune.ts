@@ -46,11 +46,10 @@ export interface TunedMatrix {
 /** The model's matrices, each shape once. */
 export function tunedMatrices({ config: { text, vision }, weights, stored }: Omit<BenchTuneOptions, "rows" | "repeats">): TunedMatrix[] {
   const heads = text.heads * text.headDim;
-  const keyValue = 2 * text.kvHeads * text.headDim;
+  const keyValues = 2 * text.kvHeads * text.headDim;
   const merged = vision.hidden * vision.merge ** 2;
   const layers: [number, number][] = [
-    [heads, text.hidden],
-    [keyValue, text.hidden],
+    [heads + keyValues, text.hidden],
     [text.hidden, heads],
     [2 * text.intermediate, text.hidden],
     [text.hidden, text.intermediate],

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { linear, linearInputGradient } from "../../kernels/linear/linear.ts";
 import { asMatrix, createMatrix, destroyMatrix, firstRows, stack, weightTensors, writeMatrix } from "../../kernels/linear/matrix.ts";
-import { vectorProduct, vectorThreads } from "../../kernels/linear/vector_rows_wgsl.ts";
+import { vectorComputes, vectorProduct, vectorThreads } from "../../kernels/linear/vector_rows_wgsl.ts";
+import { rmsNormReference } from "../../kernels/rms_norm/_reference.ts";
+import { rmsNormRows } from "../../kernels/rms_norm/rms_norm.ts";
 import { linearBackwardReference, linearReference } from "../../kernels/linear/_reference.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { gatherRowsReference } from "../../kernels/rows/_reference.ts";
@@ -81,29 +83,33 @@ for (const { threads, lanes, inputs, rows: counts } of VECTORS) {
     for (const dtype of ["bf16", "int8", "int4"] as const) {
       const weight = dtype === "bf16" ? bf16 : quantizedMatrix(gpu, [outputs, inputs], { type: dtype, weights });
       const values = dtype === "bf16" ? exact : (await readQuantized(gpu, weight)).values;
-      for (const rows of counts) {
-        const x = randomFloats(rows * inputs, 1);
+      const factors = randomFloats(inputs, 3, { mean: 1 });
+      for (const [rows, normed] of counts.flatMap((rows) => [[rows, false], [rows, true]] as const)) {
+        using plan = new Plan(gpu);
+        const x = randomFloats(rows * inputs, 1, { scale: 4 });
+        const a = plan.persistent([rows, inputs], { data: x });
+        const source = rmsNormRows({ x: a, weight: plan.persistent([inputs], { data: factors }), eps: 1e-6 });
+        const subgroup = lanes && gpu.subgroupSize;
+        if (normed && !vectorComputes({ rows, source, lanes: subgroup })) continue;
         const { label, code, tileColumns } = vectorProduct({
           dtype,
           epilogue: { bias: false, residual: false, accumulate: false },
           rows,
           depth: inputs,
           threads,
-          lanes: lanes && gpu.subgroupSize,
+          lanes: subgroup,
+          source: normed ? source : undefined,
         });
-        using plan = new Plan(gpu);
         const y = plan.persistent([rows, outputs]);
+        const sizes = { rows, columns: outputs, depth: inputs, row_stride: outputs, first_column: 0 };
         plan.dispatch({ label, code }, {
-          tensors: { a: plan.persistent([rows, inputs], { data: x }), ...weightTensors(weight.blocks[0]), y },
-          params: { rows, columns: outputs, depth: inputs, row_stride: outputs, first_column: 0 },
+          tensors: { ...(normed ? source.tensors : { a }), ...weightTensors(weight.blocks[0]), y },
+          params: normed ? { ...sizes, quads: inputs / 4 } : sizes,
           workgroups: [Math.ceil(outputs / tileColumns)],
         });
         plan.run();
-        assertLess(
-          relativeError(await gpu.readFloats(y), linearReference(x, values, { rows, inputs, outputs })),
-          1e-6,
-          `${dtype}, ${rows} rows`,
-        );
+        const expected = linearReference(normed ? rmsNormReference(x, factors, { eps: 1e-6 }) : x, values, { rows, inputs, outputs });
+        assertLess(relativeError(await gpu.readFloats(y), expected), 1e-6, `${dtype}, ${rows} rows${normed ? ", normed" : ""}`);
       }
       destroyMatrix(gpu, weight);
     }

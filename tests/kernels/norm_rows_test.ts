@@ -2,6 +2,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import { layerNormReference } from "../../kernels/layer_norm/_reference.ts";
 import { layerNormRows } from "../../kernels/layer_norm/layer_norm.ts";
 import { linearReference } from "../../kernels/linear/_reference.ts";
+import { requestGpu } from "../../kernels/gpu.ts";
 import { linear, type ProductKernel } from "../../kernels/linear/linear.ts";
 import { destroyMatrix } from "../../kernels/linear/matrix.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -57,4 +58,31 @@ gpuTest("norms as activations: products that take f32 share a tensor, those that
     assertEquals(plan.dispatches, dispatches);
   }
   destroyMatrix(gpu, matrix);
+});
+
+Deno.test("norms as activations: products of few rows on real GPUs take the squares' norm along", async () => {
+  await using gpu = await requestGpu({ software: false, precision: "f32" });
+  const [columns, outputs] = [424, 12];
+  const { matrix, values } = await randomMatrix(gpu, [outputs, columns], { dtype: "bf16", seed: 1 });
+  const [weight, bias] = [randomFloats(columns, 2, { mean: 1 }), randomFloats(columns, 3)];
+  for (const rows of [1, 4, 5]) {
+    const x = randomFloats(rows * columns, 4, { scale: 30 });
+    for (const name of ["RMSNorm", "LayerNorm"]) {
+      using plan = new Plan(gpu);
+      const given = {
+        x: plan.persistent([rows, columns], { data: x }),
+        weight: plan.persistent([columns], { data: weight }),
+        eps: EPS,
+      };
+      const rowsOf = name === "RMSNorm"
+        ? rmsNormRows(given)
+        : layerNormRows({ ...given, bias: plan.persistent([columns], { data: bias }) });
+      const out = linear(plan, { x: rowsOf, weight: matrix, out: plan.persistent([rows, outputs]) });
+      assertEquals(plan.dispatches, gpu.subgroupSize > 0 && name === "RMSNorm" && rows <= 4 ? 1 : 2, `${name} of ${rows} rows`);
+      plan.run();
+      const normed = name === "RMSNorm" ? rmsNormReference(x, weight, { eps: EPS }) : layerNormReference(x, weight, { bias, eps: EPS });
+      const expected = linearReference(normed, values, { rows, inputs: columns, outputs });
+      assertLess(relativeError(await gpu.readFloats(out), expected), 2e-6, `${name} of ${rows} rows`);
+    }
+  }
 });

@@ -73,7 +73,7 @@ async function resultsOf(gpu: Gpu, dir: string, weights: WeightType) {
   const features = await gpu.readFloats((await store.get(image)).tensor);
   const { scores } = await predict(model, image, { prompts: await demoPrompts(), categories: categoriesOf("EmoSet"), seed: 1, store });
   const { layers, embedding, head, blocks } = model.network.weights;
-  const types = [layers[0].gateUp, layers[3].keyValue, embedding, head, blocks[1].fc1].map((matrix) => matrix.blocks[0].tensor.dtype);
+  const types = [layers[0].gateUp, layers[3].output, embedding, head, blocks[1].fc1].map((matrix) => matrix.blocks[0].tensor.dtype);
   const matrices = [embedding, head, ...[...layers, ...blocks, model.network.weights.merger].flatMap((part) => Object.values(part))]
     .filter((value): value is Matrix => "blocks" in value);
   const bytes = matrices.reduce((sum, { rows, columns, blocks }) => {
