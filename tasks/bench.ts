@@ -51,7 +51,7 @@ await runCommand({
     values: { help: "7b: PyTorch's inputs and results at full shapes", value: "FILE" },
     weights: { help: "load, tune, 7b: number type of the weights on the GPU (auto)", value: "TYPE" },
     pictures: { help: "7b: picture sizes (640x480,1024x768)", value: "SIZES" },
-    phases: { help: "7b: evaluation,stage1,stage1-recompute,stage2,stage2-recompute, or some of them", value: "NAMES" },
+    phases: { help: "7b: some of evaluation,stage1,stage1-recompute,stage2,stage2-recompute,PHASE-int4", value: "NAMES" },
     batch: { help: "7b: pictures of a pass in the batched evaluation (8; 1: no such measurement)", value: "N" },
     repeats: { help: "7b: measurements, or passes of an evaluation, that count (7)", value: "N" },
     tokens: { help: "7b: tokens over which a further token is measured (32)", value: "N" },

@@ -109,21 +109,27 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   fn: async () => {
-    const report = await bench7b({
+    const options = {
       checkpoint: new URL("../demo/model", import.meta.url).pathname,
-      sizes: [[56, 84]],
-      phases: ["evaluation", "stage2-recompute"],
+      sizes: [[56, 84] as const],
+      phases: ["evaluation", "stage2-recompute", "stage2-recompute-int4"],
       batch: 2,
       repeats: 1,
       steps: 1,
       tokens: 1,
-    });
+    };
+    const report = await bench7b(options);
     assertEquals(report.failures, {});
-    const names = ["evaluate", "token", "evaluate batch of 2", "stage 2 step, cached features, recompute"].map((what) => `56x84/${what}`);
+    const training = "stage 2 step, cached features, recompute";
+    const names = ["evaluate", "token", "evaluate batch of 2", training, `${training}, int4`].map((what) => `56x84/${what}`);
     assertEquals(report.measurements.map(({ name }) => name), names);
+    const [kept, int4] = report.measurements.slice(-2);
+    assert(int4.gpuGib! < kept.gpuGib!, `${int4.gpuGib} GiB with int4, ${kept.gpuGib} without`);
+    assertEquals(report.loadings.length, 2, "only weights as they are kept tell the rate of the files");
     const published = { "published/56x84/evaluate": { ms: 1e6 }, "published/56x84/stage 2 step": { ms: 1e6 } };
     const table = measurementTable(report.measurements, { machine: "CPU", results: published });
     assertEquals(table.split("\n").filter((line) => line.includes("1000000.0")).length, 2);
+    await assertRejects(() => bench7b({ ...options, phases: ["stage3"] }), MaspError, "stage2-recompute-int4");
   },
 });
 

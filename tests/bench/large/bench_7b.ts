@@ -6,7 +6,7 @@ import { openSafetensors } from "../../../pipeline/checkpoint/safetensors.ts";
 import { MaspError } from "../../../pipeline/errors.ts";
 import { readJson } from "../../../pipeline/read_json.ts";
 import { type Agreement, compareValues } from "./compare_values.ts";
-import { type Loading, type Measurement, type PhaseOptions, PHASES, withModel } from "./phases.ts";
+import { type Loading, type Measurement, type PhaseOptions, PHASES, usualPhases, withModel } from "./phases.ts";
 import { agreementTable, loadingLine, measurementTable } from "./tables.ts";
 
 /** Options of {@linkcode bench7b}. */
@@ -15,7 +15,7 @@ export interface Bench7bOptions extends PhaseOptions {
   reference?: string;
   /** Inputs and results of `pytorch_reference.py --values`. */
   values?: string;
-  /** Which phases; all when left out. */
+  /** Which phases; those of `usualPhases` when left out. */
   phases?: readonly string[];
   /** Where the results go as JSON. */
   out?: string;
@@ -50,9 +50,12 @@ export interface Bench7bReport {
 
 /** Runs the phases, prints the tables as they come and writes the report. A phase that fails does not keep the others from running. */
 export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
-  const { reference, values, out, phases = Object.keys(PHASES), checkpoint, weights = "auto" } = options;
-  const unknown = phases.filter((phase) => !(phase in PHASES));
-  if (unknown.length) throw new MaspError(`There is no phase "${unknown[0]}"; there are ${Object.keys(PHASES).join(", ")}`);
+  const { reference, values, out, checkpoint, weights = "auto", phases = usualPhases(weights) } = options;
+  const chosen = phases.map((name) => {
+    const phase = PHASES.get(name);
+    if (!phase) throw new MaspError(`There is no phase "${name}"; there are ${[...PHASES.keys()].join(", ")}`);
+    return { name, ...phase };
+  });
   (await openModelFolder(checkpoint))[Symbol.dispose](); // what is missing is told once, and at once
   if (values) (await openSafetensors(values))[Symbol.dispose]();
   const times = reference ? await readJson(reference) as unknown as ReferenceTimes : undefined;
@@ -69,11 +72,11 @@ export async function bench7b(options: Bench7bOptions): Promise<Bench7bReport> {
     }
     if (out) await writeFileAtomic(out, JSON.stringify(report, null, 2));
   };
-  for (const phase of phases as (keyof typeof PHASES)[]) {
-    await attempt(phase, async () => {
-      const { result, loading } = await withModel(options, (model) => PHASES[phase](model, options));
+  for (const phase of chosen) {
+    await attempt(phase.name, async () => {
+      const { result, loading } = await withModel({ ...options, weights: phase.weights ?? weights }, (model) => phase.run(model, options));
       report.measurements.push(...result);
-      report.loadings.push(loading);
+      if (!phase.weights) report.loadings.push(loading);
       for (const { name, ms } of result) console.log(`${name}: ${ms?.toFixed(1)} ms`);
     });
   }

@@ -57,14 +57,46 @@ export interface Loading {
   hostGib: number;
 }
 
+/** A part of the benchmark. */
+export interface Phase {
+  /** Measures on a model that was loaded for it. */
+  run(model: Qwen2Vl, options: PhaseOptions): Promise<Measurement[]>;
+  /** Number type of its weights, if another than the others'. */
+  weights?: "int4";
+}
+
 /** The phases by name. */
-export const PHASES = {
-  evaluation: (model: Qwen2Vl, options: PhaseOptions) => evaluation(model, options),
-  stage1: (model: Qwen2Vl, options: PhaseOptions) => stage1(model, { ...options, recompute: false }),
-  "stage1-recompute": (model: Qwen2Vl, options: PhaseOptions) => stage1(model, { ...options, recompute: true }),
-  stage2: (model: Qwen2Vl, options: PhaseOptions) => stage2(model, { ...options, recompute: false }),
-  "stage2-recompute": (model: Qwen2Vl, options: PhaseOptions) => stage2(model, { ...options, recompute: true }),
-} as const;
+export const PHASES: ReadonlyMap<string, Phase> = new Map<string, Phase>([
+  ["evaluation", { run: evaluation }],
+  ["stage1", { run: stage1 }],
+  ["stage1-recompute", { run: withRecompute(stage1) }],
+  ["stage2", { run: stage2 }],
+  ["stage2-recompute", { run: withRecompute(stage2) }],
+  ["evaluation-int4", inFourBits(evaluation)],
+  ["stage1-int4", inFourBits(stage1)],
+  ["stage2-recompute-int4", inFourBits(withRecompute(stage2))],
+]);
+
+/** Those that are measured where none is named: all of a model as it is kept, and with that the memory of its smallest form. */
+export function usualPhases(weights: PhaseOptions["weights"] = "auto"): string[] {
+  return [...PHASES].filter(([, phase]) => weights === "auto" || !phase.weights).map(([name]) => name);
+}
+
+function withRecompute(run: (model: Qwen2Vl, options: PhaseOptions & { recompute?: boolean }) => Promise<Measurement[]>): Phase["run"] {
+  return (model, options) => run(model, { ...options, recompute: true });
+}
+
+/** Weights of 4 bits and the largest pictures: whether they fit is the question. */
+function inFourBits(run: Phase["run"]): Phase {
+  return {
+    weights: "int4",
+    async run(model, options) {
+      const largest = options.sizes.reduce((a, b) => a[0] * a[1] < b[0] * b[1] ? b : a);
+      const found = await run(model, { ...options, sizes: [largest], repeats: 1 });
+      return found.map((one) => ({ ...one, name: `${one.name}, int4` }));
+    },
+  };
+}
 
 /** Opens a device, loads the checkpoint and runs something on it. */
 export async function withModel<T>(
@@ -139,7 +171,7 @@ async function profile(gpu: Gpu, title: string, work: () => Promise<unknown>): P
   await printProfile(gpu, await profileOf(gpu, work));
 }
 
-async function stage1(model: Qwen2Vl, options: PhaseOptions & { recompute: boolean }): Promise<Measurement[]> {
+async function stage1(model: Qwen2Vl, options: PhaseOptions & { recompute?: boolean }): Promise<Measurement[]> {
   using aspects = randomAspects(model);
   await using store = randomPictures(model, options);
   using trainer = new AspectTrainer(model, { aspects, store, recompute: options.recompute, adamW: { eightBit: true } });
@@ -152,7 +184,7 @@ async function stage1(model: Qwen2Vl, options: PhaseOptions & { recompute: boole
   });
 }
 
-async function stage2(model: Qwen2Vl, options: PhaseOptions & { recompute: boolean }): Promise<Measurement[]> {
+async function stage2(model: Qwen2Vl, options: PhaseOptions & { recompute?: boolean }): Promise<Measurement[]> {
   using aspects = randomAspects(model);
   using prompt = createSoftPrompt(model);
   await using store = randomPictures(model, options);
@@ -169,7 +201,7 @@ async function stage2(model: Qwen2Vl, options: PhaseOptions & { recompute: boole
 
 interface TrainingMeasurement<S> extends PhaseOptions {
   name: string;
-  recompute: boolean;
+  recompute?: boolean;
   trainable: Trainable<S>;
   samples: (size: Size) => S[];
 }
