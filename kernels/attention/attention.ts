@@ -6,8 +6,7 @@ import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { expectMatrices, forwardColumns, forwardKernel } from "./attention_choice.ts";
 import { decodeBytes, decodeJoin, decodeParts, PART } from "./decode_wgsl.ts";
-import { centredKeys, lseOfCentre } from "./centred_keys.ts";
-import { keysInHalf } from "./keys_in_half.ts";
+import { centredKeysInHalf, lseOfCentre } from "./centred_keys.ts";
 import { type AttentionKernel, type AttentionOperands, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { recordTiledHalf } from "./tiled_half.ts";
 import { softwareForward, softwareShape } from "./software_wgsl.ts";
@@ -82,12 +81,12 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   } else if (variant === "subgroup_matrix") {
     const matrices = expectMatrices(plan.gpu, { matrices: args.matrices, subgroups: kernel.subgroups });
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
-    const { k: centred, centre, params: ofCentred } = centredKeys(plan, { k, ranges, headDim, params });
+    const { centre, ...half } = centredKeysInHalf(plan, { k, v, ranges, headDim, params });
     const lseOfCentred = lse && plan.scratch([rows, heads], { label: "attention lse of centred keys" });
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
       tensors: {
         ...operands,
-        ...keysInHalf(plan, { k: centred, v, headDim, params: ofCentred }),
+        ...half,
         y: out,
         ...(lseOfCentred && { lse: lseOfCentred }),
       },

@@ -8,7 +8,10 @@ import type { Plan } from "../plan.ts";
 import type { Tensor } from "../tensor.ts";
 import flatCode from "../element/flat.wgsl" with { type: "text" };
 import centredKeysCode from "./centred_keys.wgsl" with { type: "text" };
+import centredKeysF16Code from "./centred_keys_f16.wgsl" with { type: "text" };
+import centredKeysF32Code from "./centred_keys_f32.wgsl" with { type: "text" };
 import lseOfCentreCode from "./lse_of_centre.wgsl" with { type: "text" };
+import { paddedQuads } from "./subgroup_matrix_tile.ts";
 
 /** Invocations of a workgroup, and keys that it owns. */
 const [WORKGROUP, KEYS] = [256, 64];
@@ -40,18 +43,59 @@ export interface CentredKeys {
 }
 
 /** Records the keys less their centre. R is at least 1. */
-export function centredKeys(plan: Plan, { k, ranges, headDim, params }: CentredKeysArgs): CentredKeys {
-  const { rows, keys, kv_heads: kvHeads, k_offset, k_stride } = params;
-  const vectors = headDim / 4;
+export function centredKeys(plan: Plan, args: CentredKeysArgs): CentredKeys {
+  const { headDim, params } = args;
+  const { keys, kv_heads: kvHeads } = params;
   const centred = plan.scratch([keys, kvHeads * headDim], { label: "centred keys" });
+  const centre = dispatch(plan, args, { label: "centred keys", code: [centredKeysCode, centredKeysF32Code], tensors: { centred } });
+  return { k: centred, centre, params: { ...params, k_offset: 0, k_stride: kvHeads * headDim / 4 } };
+}
+
+/** Results of {@linkcode centredKeysInHalf}. */
+export interface CentredKeysInHalf extends Pick<CentredKeys, "centre"> {
+  /** Centred keys (KVH, C, hd filled up with zeros to a multiple of 16) f16. */
+  readonly k: Tensor;
+  /** Values, the same. */
+  readonly v: Tensor;
+}
+
+/**
+ * Records the keys less their centre, and values, head by head, for the kernel on subgroup matrices, which reads each of them again and again. Each
+ * is rounded to f16, what is beyond its range as its largest numbers. R is at least 1.
+ */
+export function centredKeysInHalf(plan: Plan, args: CentredKeysArgs & { v: Tensor }): CentredKeysInHalf {
+  const { v, headDim, params: { keys, kv_heads: kvHeads } } = args;
+  const shape = [kvHeads, keys, 4 * paddedQuads(headDim)];
+  const half = {
+    k: plan.scratch(shape, { dtype: "f16", label: "keys in f16" }),
+    v: plan.scratch(shape, { dtype: "f16", label: "values in f16" }),
+  };
+  const centre = dispatch(plan, args, {
+    label: "centred f16 keys",
+    code: ["enable f16;", centredKeysCode, centredKeysF16Code],
+    tensors: { v, k_half: half.k, v_half: half.v },
+    quads: paddedQuads(headDim),
+  });
+  return { ...half, centre };
+}
+
+/** Returns the centre (KVH, hd). */
+function dispatch(
+  plan: Plan,
+  { k, ranges, headDim, params }: CentredKeysArgs,
+  { label, code, tensors, quads = headDim / 4 }: { label: string; code: string[]; tensors: Record<string, Tensor>; quads?: number },
+): Tensor {
+  const { rows, keys, kv_heads: kvHeads, k_offset, k_stride, v_offset, v_stride } = params;
+  const vectors = headDim / 4;
   const centre = plan.scratch([kvHeads, headDim], { label: "centre of keys" });
-  const constants = { WORKGROUP, VECTORS: vectors, PARTS: Math.min(SAMPLE, Math.floor(WORKGROUP / vectors)), KEYS, SAMPLE };
-  plan.dispatch({ label: `attention centred keys ${headDim}`, code: centredKeysCode, constants }, {
-    tensors: { k, ranges, centred, centre },
-    params: { rows, keys, kv_heads: kvHeads, k_offset, k_stride },
+  const parts = Math.min(SAMPLE, Math.floor(WORKGROUP / vectors));
+  const constants = { WORKGROUP, VECTORS: vectors, QUADS: quads, PARTS: parts, KEYS, SAMPLE };
+  plan.dispatch({ label: `attention ${label} ${headDim}`, code, constants }, {
+    tensors: { k, ranges, centre, ...tensors },
+    params: { rows, keys, kv_heads: kvHeads, k_offset, k_stride, v_offset, v_stride },
     workgroups: [Math.ceil(keys / KEYS), kvHeads],
   });
-  return { k: centred, centre, params: { ...params, k_offset: 0, k_stride: kvHeads * vectors } };
+  return centre;
 }
 
 /** Arguments of {@linkcode lseOfCentre}. */

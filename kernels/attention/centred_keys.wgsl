@@ -1,7 +1,8 @@
-// Keys less their centre, the mean of some of those that are seen: assigns centred and centre. A workgroup owns some keys of a head, of which x is
-// the number, and finds the centre by itself.
+// Keys less their centre, the mean of some of those that are seen: assigns centre, and what `put` does. A workgroup owns some keys of a head, of which
+// x is the number, and finds the centre by itself. Followed by `centred_keys_f32.wgsl` or `centred_keys_f16.wgsl`.
 const WORKGROUP: u32 = 256u;
 const VECTORS: u32 = 1u; // vec4s of a head
+const QUADS: u32 = 1u; // the same, filled up
 const PARTS: u32 = 1u; // invocations that share a vector's sum
 const KEYS: u32 = 64u; // of a workgroup
 const SAMPLE: u32 = 64u; // keys that the centre is the mean of
@@ -13,12 +14,13 @@ struct Params {
   kv_heads: u32,
   k_offset: u32, // of the first row, and from row to row, in vec4s
   k_stride: u32,
+  v_offset: u32,
+  v_stride: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ranges: array<vec2<u32>>; // (rows): first key, and one after the last
 @group(0) @binding(2) var<storage, read> k: array<vec4<f32>>; // (keys, kvHeads · headDim)
-@group(0) @binding(3) var<storage, read_write> centred: array<vec4<f32>>; // the same, dense
-@group(0) @binding(4) var<storage, read_write> centre: array<vec4<f32>>; // (kvHeads, headDim)
+@group(0) @binding(3) var<storage, read_write> centre: array<vec4<f32>>; // (kvHeads, headDim)
 var<workgroup> sums: array<vec4<f32>, WORKGROUP>;
 var<workgroup> counts: array<f32, WORKGROUP>;
 
@@ -60,9 +62,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (group.x == 0u) { centre[head * VECTORS + local] = mean; }
   }
   workgroupBarrier();
-  for (var i = local; i < KEYS * VECTORS; i += WORKGROUP) {
-    let row = group.x * KEYS + i / VECTORS;
-    let quad = i % VECTORS;
-    if (row < params.keys) { centred[(row * params.kv_heads + head) * VECTORS + quad] = key(row, head, quad) - sums[quad]; }
+  for (var i = local; i < KEYS * QUADS; i += WORKGROUP) {
+    let row = group.x * KEYS + i / QUADS;
+    let quad = i % QUADS;
+    if (row < params.keys) {
+      var value = vec4<f32>();
+      if (quad < VECTORS) { value = key(row, head, quad) - sums[quad]; }
+      put(row, head, quad, value);
+    }
   }
 }

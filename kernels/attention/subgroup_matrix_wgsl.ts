@@ -7,7 +7,7 @@
  * 3. sums (16, headDim) += weights · v
  *
  * The scores of a tile of keys are computed together with the sums of the tile before: matrices that do not wait for each other, and one time in
- * turn with the weights. Meanwhile the keys and values that come next, f16 from `keys_in_half.wgsl`, are on their way to registers. Tiles are
+ * turn with the weights. Meanwhile the keys and values that come next, f16 from `centred_keys_f16.wgsl`, are on their way to registers. Tiles are
  * small, so that several workgroups fit on a core and one computes while another waits.
  */
 import { matrixMain, type MatrixPrimitives, type MatrixProduct, type SumsArray, type SumsPlace } from "../matrix_primitives.ts";

@@ -16,8 +16,8 @@ import { layerNormRows } from "../../kernels/layer_norm/layer_norm.ts";
 import { SUBGROUP_MATRICES } from "../../kernels/matrix_primitives.ts";
 import { rmsNormRows } from "../../kernels/rms_norm/rms_norm.ts";
 import { swigluBackwardRows, swigluRows } from "../../kernels/swiglu/swiglu.ts";
-import flatCode from "../../kernels/element/flat.wgsl" with { type: "text" };
-import keysInHalfCode from "../../kernels/attention/keys_in_half.wgsl" with { type: "text" };
+import centredKeysCode from "../../kernels/attention/centred_keys.wgsl" with { type: "text" };
+import centredKeysF16Code from "../../kernels/attention/centred_keys_f16.wgsl" with { type: "text" };
 
 const SHAPES = [{ rows: 16, columns: 16, depth: 16 }, { rows: 16, columns: 8, depth: 16 }, { rows: 8, columns: 8, depth: 8 }];
 
@@ -36,7 +36,7 @@ Deno.test({
         `f16 rows of ${source?.label}`,
         halfRowsWgsl({ threads: 128, held: 7, peak: 14, source }),
       ]),
-      ["f16 keys", `${keysInHalfCode}\n${flatCode}`],
+      ["centred f16 keys", `enable f16;\n${centredKeysCode}\n${centredKeysF16Code}`],
     ];
     for (const dtype of ["bf16", "f16", "int8", "int4"] as const) {
       for (const form of ["rows", "columns"] as const) {
