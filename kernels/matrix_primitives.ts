@@ -74,8 +74,15 @@ export interface MatrixPrimitives {
   readonly place: { parameters: string; statements: string };
   /** Declares a variable of sums, zero. */
   sums(name: string, shape: SubgroupMatrixShape): string;
-  /** Loads the left or right factor `name` of a product from place `at`. */
-  load(side: "left" | "right", name: string, options: { shape: SubgroupMatrixShape; product: MatrixProduct; at: string }): string;
+  /**
+   * Loads the left or right factor `name` of a product from place `at`. What is held may have a place of its own among what is, `heldAt`, if others
+   * come from the same one.
+   */
+  load(
+    side: "left" | "right",
+    name: string,
+    options: { shape: SubgroupMatrixShape; product: MatrixProduct; at: string; heldAt?: string },
+  ): string;
   /** sums += left · right */
   multiply(sums: string, product: MatrixProduct, factors: { left: string; right: string }): string;
   /** Writes sums. */

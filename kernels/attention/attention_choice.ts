@@ -18,8 +18,11 @@ const COLUMNS: readonly TileColumns[] = [64, 128];
 const LONGEST_HEAD_OF_MANY_COLUMNS = 128;
 /** Subgroups of a workgroup on matrices: enough rows that share what is read of keys and values. */
 const SUBGROUPS = 4;
-/** Fewer, for which there is room where these do not fit; they may be faster elsewhere. */
-const FEWER_SUBGROUPS = 2;
+/**
+ * Others that may be faster: more, which keep a core busy where one workgroup alone finds room on it, and read keys and values half as often; and
+ * fewer, for which there is room where these do not fit.
+ */
+const [MORE_SUBGROUPS, FEWER_SUBGROUPS] = [8, 2];
 
 /** What the choice of kernels depends on. */
 export interface AttentionShape {
@@ -68,16 +71,18 @@ export function backwardKernel(gpu: Gpu, shape: AttentionShape): AttentionKernel
 /** Every forward kernel for many queries that this adapter can run, the one that is taken without a measurement first. */
 export function forwardCandidates(gpu: Gpu, { headDim, precision, lse }: ForwardShape): AttentionKernel[] {
   if (isSoftware(gpu)) return [{ variant: "software" }];
-  const most = gpu.device.limits.maxComputeWorkgroupStorageSize;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = gpu.device.limits;
   const half = precision === "f16" && !lse && takesHalfTiles(gpu, headDim);
   const usual = forwardColumns(gpu, headDim);
   return aroundMatrices(gpu, {
     precision,
-    fits: ({ subgroups }) => subgroupMatrixBytes({ headDim, subgroups }) <= most,
+    fits: ({ subgroups, lanes }) =>
+      subgroupMatrixBytes({ headDim, subgroups }) <= maxComputeWorkgroupStorageSize &&
+      subgroups * lanes <= maxComputeInvocationsPerWorkgroup,
     others: [
       ...(half ? [{ variant: "tiled_half" as const }] : []),
       { variant: "tiled" },
-      ...COLUMNS.filter((columns) => columns !== usual && tiledBytes(columns) <= most).map((columns) => ({
+      ...COLUMNS.filter((columns) => columns !== usual && tiledBytes(columns) <= maxComputeWorkgroupStorageSize).map((columns) => ({
         variant: "tiled" as const,
         columns,
       })),
@@ -106,11 +111,12 @@ function aroundMatrices(
   const { precision, fits, others } = options;
   const matrices = precision === "f16" ? attentionMatrices(gpu) : undefined;
   if (!matrices) return others;
-  const fewer = { ...matrices, subgroups: FEWER_SUBGROUPS };
+  const by = (subgroups: number) => fits({ ...matrices, subgroups }) ? [{ variant: "subgroup_matrix" as const, subgroups }] : [];
   return [
     ...(fits(matrices) ? [{ variant: "subgroup_matrix" as const }] : []),
+    ...by(MORE_SUBGROUPS),
     ...others,
-    ...(fits(fewer) ? [{ variant: "subgroup_matrix" as const, subgroups: FEWER_SUBGROUPS }] : []),
+    ...by(FEWER_SUBGROUPS),
   ];
 }
 

@@ -23,9 +23,9 @@ export function rowsOfWorkgroup(subgroups: number): number {
 /** Vectors of a row of a head, filled up to whole matrices. */
 export const paddedQuads = (headDim: number): number => Math.ceil(headDim / 16) * 4;
 
-/** Vectors of the tile that holds queries, then keys and values. */
-export function tileVectors({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
-  return Math.max(rowsOfWorkgroup(subgroups), 2 * KEYS) * (paddedQuads(headDim) + PADDING);
+/** Vectors of the tile that holds keys and values. */
+export function tileVectors(headDim: number): number {
+  return 2 * KEYS * (paddedQuads(headDim) + PADDING);
 }
 
 /** Flags of subgroups, filled up to whole 16 bytes. */
@@ -33,7 +33,7 @@ export const flagsOf = (subgroups: number): number => Math.ceil(subgroups / 4) *
 
 /** Workgroup memory in bytes. */
 export function subgroupMatrixBytes({ headDim, subgroups }: { headDim: number; subgroups: number }): number {
-  return tileVectors({ headDim, subgroups }) * 8 + rowsOfWorkgroup(subgroups) * STRIDE * (8 + 16) + flagsOf(subgroups) * 4 + 32;
+  return tileVectors(headDim) * 8 + rowsOfWorkgroup(subgroups) * STRIDE * (8 + 16) + flagsOf(subgroups) * 4 + 32;
 }
 
 /** Subgroups that share rows in the backward pass. */

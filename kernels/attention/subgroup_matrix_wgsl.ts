@@ -49,11 +49,12 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const steps = 4 * quads / shape.depth; // of the numbers of a head
   const tile = { tile: "tile", stride };
   const values = `${KEYS * stride}u`; // where they begin in the tile
+  const passes = Math.ceil(4 * quads / KEYS); // queries pass through `weights`, sums through `scores`, a tile's columns at a time
   const qk: MatrixProduct = {
     name: "qk",
-    left: { ...tile, depthInRows: true },
+    left: { tile: "weights", depthInRows: true, stride: STRIDE },
     right: { ...tile, depthInRows: true },
-    held: tileVectors({ headDim, subgroups }),
+    held: passes * rows * STRIDE,
   };
   const pv: MatrixProduct = {
     name: "pv",
@@ -78,6 +79,21 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
       `let at_tile = ${name === "k" ? "" : `${values} + `}of_row * ${stride}u + 2u * quad;
       tile[at_tile] = halves(${name}${i}.xy); tile[at_tile + 1u] = halves(${name}${i}.zw);`
     );
+  // Some columns of the queries, to workgroup memory and from there to the subgroups that own their rows.
+  const putQueries = (pass: number) =>
+    vectorsOfRows({ rows, quads: Math.min(KEYS / 4, quads - pass * KEYS / 4), threads }, () =>
+      `let number = ${pass * KEYS / 4}u + quad;
+      var value = vec4<f32>(0.0);
+      if (number < ${vectors}u) {
+        value = q[params.q_offset + min(first_row + of_row, params.rows - 1u) * params.q_stride + head * ${vectors}u + number] * (params.scale * LOG2E);
+      }
+      weights[of_row * ${STRIDE}u + quad] = ${inHalf("value")};`);
+  const takeQueries = (pass: number) =>
+    of(down, (d) =>
+      range(steps).filter((k) => Math.floor(k * shape.depth / KEYS) === pass).map((k) => {
+        const at = `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${STRIDE}u + ${k * shape.depth % KEYS / 4}u`;
+        return primitives.load("left", `q${d}_${k}`, { shape, product: qk, at, heldAt: `${pass * rows * STRIDE}u + ${at}` });
+      }).join("\n"));
   const registers = (name: string) => range(Math.ceil(KEYS * quads / 2 / threads)).map((i) => `var ${name}${i} = vec4<u32>();`).join(" ");
   // A lane has some of the keys of its rows, every perRow-th four of them.
   const perRow = Math.max(1, lanes / ROWS);
@@ -89,8 +105,6 @@ export function subgroupMatrixForward(options: SubgroupMatrixForwardOptions): st
   const eachFour = (text: (f: number) => string) => foursOfLane.map((f) => `{ let quad = part + ${f * perRow}u; ${text(f)} }`).join("\n");
   const inside = (n: number) => `vec4<u32>(first + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u) - start${n} < vec4<u32>(seen${n})`;
   const score = (n: number) => `scores[row${n} * ${STRIDE}u + quad]`;
-  // The sums pass through `scores` a tile's columns at a time.
-  const passes = Math.ceil(4 * quads / KEYS);
   const inPass = (pass: number, text: (d: number, j: number) => string) =>
     of(down, (d) => range(across).filter((j) => Math.floor(j * shape.columns / KEYS) === pass).map((j) => text(d, j)).join("\n"));
   const sumsOf = (pass: number, text: "store" | "restore") =>
@@ -135,10 +149,8 @@ ${PARAMS_WGSL}
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>; // (rows, heads · headDim)
 ${options.lse ? "@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // (rows, heads)" : ""}
 const RISE: f32 = ${RISE}.0;
-var<workgroup> tile: array<vec4<f16>, ${
-    tileVectors({ headDim, subgroups })
-  }>; // queries; then keys, and values behind them: [row][number / 4]
-var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]
+var<workgroup> tile: array<vec4<f16>, ${tileVectors(headDim)}>; // keys, and values behind them: [row][number / 4]
+var<workgroup> weights: array<vec4<f16>, ${rows * STRIDE}>; // [row][key / 4]; before that queries: [row][some numbers / 4]
 var<workgroup> scores: array<vec4<f32>, ${rows * STRIDE}>; // [row][key / 4]
 var<workgroup> raised: array<u32, ${flagsOf(subgroups)}>; // whether a row of a subgroup has raised its \`largest\`
 ${SPAN_WGSL}
@@ -163,25 +175,18 @@ ${
   }`
     )
   }
-${
-    vectorsOfRows({ rows, quads, threads }, () =>
-      `var value = vec4<f32>(0.0);
-      if (quad < ${vectors}u) {
-        value = q[params.q_offset + min(first_row + of_row, params.rows - 1u) * params.q_stride + head * ${vectors}u + quad] * (params.scale * LOG2E);
-      }
-      tile[of_row * ${stride}u + quad] = ${inHalf("value")};`)
-  }
+${putQueries(0)}
   workgroupBarrier();
   if (thread == 0u) { span = noted_keys(); }
   let keys = workgroupUniformLoad(&span);
+${takeQueries(0)}
 ${
-    of(down, (d) =>
-      of(steps, (k) =>
-        primitives.load("left", `q${d}_${k}`, {
-          shape,
-          product: qk,
-          at: `(${ROWS}u * subgroup + ${d * shape.rows}u) * ${stride}u + ${k * shape.depth / 4}u`,
-        })))
+    range(passes).slice(1).map((pass) =>
+      `  workgroupBarrier();
+${putQueries(pass)}
+  workgroupBarrier();
+${takeQueries(pass)}`
+    ).join("\n")
   }
 ${of(down, (d) => of(across, (j) => primitives.sums(`y${d}_${j}`, shape)))}
 ${registers("k")} ${registers("v")}

@@ -53,17 +53,19 @@ Deno.test({
     }
     for (const shape of SHAPES) {
       for (const headDim of [20, 80, 128]) {
-        const code = subgroupMatrixForward({
-          headDim,
-          lse: true,
-          causal: true,
-          shape,
-          lanes: 32,
-          subgroups: 4,
-          primitives: SUBGROUP_MATRICES,
-        });
         const beginning = "enable subgroups; diagnostic(off, subgroup_uniformity);";
-        texts.push([`attention ${headDim} ${JSON.stringify(shape)}`, `${beginning} ${code}`]);
+        for (const subgroups of [4, 8]) {
+          const code = subgroupMatrixForward({
+            headDim,
+            lse: true,
+            causal: true,
+            shape,
+            lanes: 32,
+            subgroups,
+            primitives: SUBGROUP_MATRICES,
+          });
+          texts.push([`attention ${headDim} by ${subgroups} ${JSON.stringify(shape)}`, `${beginning} ${code}`]);
+        }
         for (const rows of ["queries", "keys"] as const) {
           const backward = subgroupMatrixBackward({
             rows,

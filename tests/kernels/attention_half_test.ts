@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import { attentionReference } from "../../kernels/attention/_reference.ts";
 import { attention } from "../../kernels/attention/attention.ts";
-import { forwardCandidates, forwardKernel, forwardKey } from "../../kernels/attention/attention_choice.ts";
+import { backwardCandidates, forwardCandidates, forwardKernel, forwardKey } from "../../kernels/attention/attention_choice.ts";
 import type { AttentionKernel, AttentionOperands } from "../../kernels/attention/operands.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
@@ -158,4 +158,14 @@ Deno.test("attention: computed as it was measured, where the adapter can and the
   assertEquals(forwardKernel(small, { ...shape, ...few }), { variant: "tiled_half" });
   small.attentionKernels.set(forwardKey(shape), fewer);
   assertEquals(forwardKernel(small, { ...shape, ...few }), fewer);
+  const large = like({
+    device: { limits: { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 } },
+    subgroupMatrices: [{ rows: 16, columns: 16, depth: 16 }],
+  });
+  const more: AttentionKernel = { variant: "subgroup_matrix", subgroups: 8 };
+  assertEquals(forwardKernel(large, { ...shape, ...few }), { variant: "subgroup_matrix" });
+  large.attentionKernels.set(forwardKey(shape), more);
+  assertEquals(forwardKernel(large, { ...shape, ...few }), more);
+  assertEquals(forwardCandidates(large, { ...shape, headDim: 128 }).slice(0, 2), [{ variant: "subgroup_matrix" }, more]);
+  assertEquals(backwardCandidates(large, shape).filter(({ subgroups }) => subgroups === 8), [], "there is no room for these");
 });

@@ -25,7 +25,7 @@ function productFunctions({ rows, columns, depth }: SubgroupMatrixShape, { name,
   const share = rows * columns / LANES;
   const from = held ? { ...left, tile: `held_${name}` } : left;
   const quads = rows * depth / 4;
-  const place = (i: string) => `left + ${i} / ${depth / 4}u * ${left.stride}u + ${i} % ${depth / 4}u`;
+  const place = (first: string) => `${first} + i / ${depth / 4}u * ${left.stride}u + i % ${depth / 4}u`;
   assertEquals([left.stride % 2, right.stride % 2], [0, 0]);
   return `
 fn multiply_${name}(sums: ptr<function, array<f32, ${share}>>, left: u32, right: u32, lane: u32) {
@@ -43,8 +43,8 @@ fn multiply_${name}(sums: ptr<function, array<f32, ${share}>>, left: u32, right:
 ${
     held
       ? `var<workgroup> held_${name}: array<vec4<f16>, ${held}>;
-fn hold_${name}(left: u32, lane: u32) {
-  for (var i = lane; i < ${count(quads)}; i += ${LANES}u) { held_${name}[${place("i")}] = ${left.tile}[${place("i")}]; }
+fn hold_${name}(at: u32, left: u32, lane: u32) {
+  for (var i = lane; i < ${count(quads)}; i += ${LANES}u) { held_${name}[${place("left")}] = ${left.tile}[${place("at")}]; }
 }`
       : ""
   }`;
@@ -74,8 +74,8 @@ fn ${name}(sums: ptr<function, array<f32, ${share}>>, at: u32, stride: u32, lane
   },
   place: { parameters: "", statements: `let subgroup = thread / ${LANES}u; let lane = thread % ${LANES}u;` },
   sums: (name, { rows, columns }) => `var ${name} = array<f32, ${rows * columns / LANES}>();`,
-  load: (side, name, { product, at }) =>
-    `let ${name} = ${at};${side === "left" && product.held ? ` hold_${product.name}(${name}, lane);` : ""}`,
+  load: (side, name, { product, at, heldAt = at }) =>
+    side === "left" && product.held ? `let ${name} = ${heldAt}; hold_${product.name}(${at}, ${name}, lane);` : `let ${name} = ${at};`,
   multiply: (sums, { name }, { left, right }) => `multiply_${name}(&${sums}, ${left}, ${right}, lane);`,
   store: (sums, { array, at, stride }) => `lay_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
   restore: (sums, { array, at, stride }) => `lift_${array.name}(&${sums}, ${at}, ${stride}u, lane);`,
