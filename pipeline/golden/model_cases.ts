@@ -10,6 +10,7 @@ import { embedRows, languageModel, NO_ROW } from "../qwen2_vl/language_model.ts"
 import { mropePositions } from "../qwen2_vl/mrope_positions.ts";
 import { limitLongestSide } from "../qwen2_vl/preprocess/smart_resize.ts";
 import { resample } from "../qwen2_vl/preprocess/resample.ts";
+import { expectPositions } from "../qwen2_vl/network.ts";
 import { layoutSequences } from "../qwen2_vl/sequence_layout.ts";
 import { patchPositions, stillFrame, visionTower } from "../qwen2_vl/vision_tower.ts";
 import { encodePrompt } from "../text/prompt_tokens.ts";
@@ -79,6 +80,7 @@ export async function visionTraceCases({ folder, model, comparison, tolerances }
   const grid = folder.numbers("vision_trace/grid_thw") as unknown as [number, number, number];
   const frame = stillFrame(folder.numbers("vision_trace/pixel_values") as Float32Array, vision);
   const rows = grid[0] * grid[1] * grid[2];
+  network.visionRotary.fill(Math.max(...grid));
   using plan = new Plan(gpu, "vision trace");
   const { features, hidden } = visionTower(plan, {
     network,
@@ -150,6 +152,7 @@ export async function logitsOf(
   using plan = new Plan(gpu, "logits");
   const input = (data: ArrayLike<number>, shape: number[]) => plan.persistent(shape, { dtype: "u32", data: Uint32Array.from(data) });
   const layout = layoutSequences([{ length: L, positions: prompt.positions, answers: rows }], { rows: L, answers: rows.length });
+  expectPositions(network, 1 + Math.max(...layout.positions));
   const others = Object.entries(sources).filter(([name]) => prompt.rows?.[name])
     .map(([name, source]) => ({ source, index: input(prompt.rows![name], [L]) }));
   const x = embedRows(plan, { network, ids: input(prompt.ids, [L]), others });

@@ -6,7 +6,7 @@ import { Plan } from "../../kernels/plan.ts";
 import type { Tensor } from "../../kernels/tensor.ts";
 import type { Prompt } from "./prompt.ts";
 import { embedRows, languageModel, NO_ROW } from "./language_model.ts";
-import type { Network } from "./network.ts";
+import { expectPositions, type Network } from "./network.ts";
 import { layoutSequences } from "./sequence_layout.ts";
 
 /** Caches that begin with a head's keys and values. */
@@ -122,6 +122,7 @@ export class PromptHead implements Disposable {
     const network = this.#network;
     const rows = this.#end;
     const before = this.#first;
+    expectPositions(network, head.length);
     using plan = new Plan(network.gpu, "head of the prompts");
     const input = (shape: number[], data: ArrayLike<number>) => plan.persistent(shape, { dtype: "u32", data: Uint32Array.from(data) });
     const layout = layoutSequences([{ length: head.length, answers: [head.length - 1] }], { rows: head.length, answers: 1 });

@@ -179,11 +179,11 @@ class VisionPlan implements Disposable {
   readonly features: Tensor;
   readonly #inputs;
   readonly #pixels: Tensor;
-  readonly #vision: VisionConfig;
+  readonly #network: Network;
 
   constructor(network: Network, { rows, memory }: { rows: number; memory: VisionMemory }) {
     const { vision, text } = network.config;
-    this.#vision = vision;
+    this.#network = network;
     this.plan = new Plan(network.gpu, `vision tower ${rows}`);
     this.#pixels = memory.pixels.view([rows, memory.pixels.shape[1]]);
     this.#inputs = inputBlock(this.plan, {
@@ -196,14 +196,16 @@ class VisionPlan implements Disposable {
 
   write(pictures: readonly PicturePatches[]): void {
     const [rows, width] = this.#pixels.shape;
+    const { config: { vision }, visionRotary } = this.#network;
     const pixels = new Float32Array(rows * width);
     const positions: number[] = [];
     const ranges: number[] = [];
     let start = 0;
+    visionRotary.fill(Math.max(...pictures.flatMap(({ grid: [, rows, columns] }) => [rows, columns])));
     for (const { pixels: all, grid } of pictures) {
       const count = grid[0] * grid[1] * grid[2];
-      pixels.set(stillFrame(all, this.#vision), start * width);
-      positions.push(...patchPositions(grid, this.#vision.merge));
+      pixels.set(stillFrame(all, vision), start * width);
+      positions.push(...patchPositions(grid, vision.merge));
       for (let p = 0; p < count; p++) ranges.push(start, start + count);
       start += count;
     }

@@ -1,10 +1,12 @@
 /** Generation and scores: with the kept head of the prompts and without it, and against passes over whole sequences. */
 import { assert, assertAlmostEquals, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { MaspError } from "../../../pipeline/errors.ts";
+import type { Tensor } from "../../../kernels/tensor.ts";
 import type { Qwen2Vl } from "../../../pipeline/load.ts";
 import { maspSequence } from "../../../pipeline/masp_sequence.ts";
 import { Generator } from "../../../pipeline/qwen2_vl/generate.ts";
 import { NO_ROW } from "../../../pipeline/qwen2_vl/language_model.ts";
+import { FILLED_AT_ONCE } from "../../../pipeline/qwen2_vl/network.ts";
 import type { Prompt } from "../../../pipeline/qwen2_vl/prompt.ts";
 import { headOf, PromptHead, withoutHead } from "../../../pipeline/qwen2_vl/prompt_head.ts";
 import { randomFloats, relativeError } from "../../kernels/support.ts";
@@ -78,6 +80,20 @@ modelTest("generation: passes over any numbers of prompts, in any order", async 
   for (const count of [20, ...Array.from({ length: 18 }, (_, i) => i + 1), 20]) {
     assertEquals(await answers(count), Array(count).fill(alone), `${count} prompts`);
   }
+});
+
+modelTest("generation: positions that no sequence had before turn keys and queries as the first do", async (model) => {
+  using made = generatorOf(model);
+  const prompt = whole(promptOf(model, 3));
+  const { logits: [expected] } = await made.generator.generate([prompt], { logits: true }) as { logits: Float32Array[] };
+  const { gpu, network: { rotary: { table } } } = model;
+  const far = 3 * FILLED_AT_ONCE - prompt.ids.length - 1; // the answer's tokens come to lie behind a step of the table
+  const sines = (tensor: Tensor) => gpu.readFloats(tensor.view([64, tensor.shape[1], 2], (3 * FILLED_AT_ONCE - 64) * tensor.shape[1] * 8));
+  assert((await sines(table)).every((value) => value === 0), "nothing has asked for them yet");
+  const moved = { ...prompt, positions: Array.from(prompt.positions!, (position) => position + far) };
+  const { logits: [actual] } = await made.generator.generate([moved], { logits: true }) as { logits: Float32Array[] };
+  assertLess(relativeError(actual, expected), 1e-3); // what counts is how far they are apart, but angles are rounded to f32
+  assert((await sines(table)).some((value) => value !== 0));
 });
 
 modelTest("generation: a sequence with more positions than the model has is refused", async (model) => {
