@@ -1,5 +1,6 @@
 /** Rotary position embedding (Su et al. 2021, arXiv:2104.09864) on T rows of heads, for one or several position axes. */
 import { elementFor, isSamePlace } from "../element/element.ts";
+import flatCode from "../element/flat.wgsl" with { type: "text" };
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
@@ -9,6 +10,8 @@ import rotaryCode from "./rotary.wgsl" with { type: "text" };
 import rotationCode from "./rotation.wgsl" with { type: "text" };
 import rotationsScalarCode from "./rotations_scalar.wgsl" with { type: "text" };
 import rotationsVec4Code from "./rotations_vec4.wgsl" with { type: "text" };
+
+const WORKGROUP = 64;
 
 /** Arguments of {@linkcode rotary}. */
 export interface RotaryArgs {
@@ -60,8 +63,8 @@ export function rotary(plan: Plan, args: RotaryArgs): Tensor {
   const rotationsCode = element.width === 4 ? rotationsVec4Code : rotationsScalarCode;
   plan.dispatch({
     label: "rotary",
-    code: [element.code, rotaryCode, rotationCode, rotationsCode, inPlace ? inputInPlaceCode : inputCode],
-    constants: { WIDTH: element.width, HALF: half / element.width, HEADS_EACH: headsEach },
+    code: [element.code, rotaryCode, rotationCode, rotationsCode, inPlace ? inputInPlaceCode : inputCode, flatCode],
+    constants: { WIDTH: element.width, HALF: half / element.width, HEADS_EACH: headsEach, WORKGROUP },
   }, {
     tensors: { positions, table, frequency_axes: axes, y, ...(inPlace ? {} : { x }) },
     params: {
@@ -73,7 +76,7 @@ export function rotary(plan: Plan, args: RotaryArgs): Tensor {
       y_stride: y.shape[1] / element.width,
       sign: inverse ? -1 : 1,
     },
-    workgroups: grid1d(count, 64),
+    workgroups: grid1d(count, WORKGROUP),
   });
   return y;
 }

@@ -1,7 +1,6 @@
 // Rotary position embedding in the "rotate half" form: the numbers j and j + HALF of a head are one pair, turned by the angle of
 // the row's position on the axis of frequency j. An invocation turns an Element of pairs in HEADS_EACH heads of a row.
-// Assigns y (or turns it in place); only the rotated columns of a row are touched.
-const WORKGROUP: u32 = 64u;
+// Assigns y (or turns it in place); only the rotated columns of a row are touched. Followed by `element/flat.wgsl`.
 const WIDTH: u32 = 1u; // numbers of an Element
 const HALF: u32 = 1u; // elements of half a head
 const HEADS_EACH: u32 = 1u;
@@ -18,16 +17,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(4) var<storage, read_write> y: array<Element>;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let n = (group.y * groups.x + group.x) * WORKGROUP + local;
-  if (n >= params.count) {
-    return;
-  }
+fn each(n: u32) {
   let j = n % HALF;
   let part = (n / HALF) % params.head_parts;
   let row = n / (HALF * params.head_parts);

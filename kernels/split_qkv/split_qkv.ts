@@ -3,6 +3,7 @@
  * where a cache wants them; and the way back, for the gradient. Letters: T rows, E = heads · headDim, KV = kvHeads · headDim, C rows of a cache.
  */
 import { elementFor } from "../element/element.ts";
+import flatCode from "../element/flat.wgsl" with { type: "text" };
 import { grid1d } from "../grid.ts";
 import type { Plan } from "../plan.ts";
 import rotationCode from "../rotary/rotation.wgsl" with { type: "text" };
@@ -14,6 +15,8 @@ import rowsByIndexCode from "./rows_by_index.wgsl" with { type: "text" };
 import rowsInOrderCode from "./rows_in_order.wgsl" with { type: "text" };
 import splitCode from "./split.wgsl" with { type: "text" };
 import mainCode from "./split_qkv.wgsl" with { type: "text" };
+
+const WORKGROUP = 64;
 
 /** What both directions take. */
 interface QkvArgs {
@@ -95,11 +98,12 @@ function dispatch(plan: Plan, args: QkvArgs & { qkv: Tensor; q: Tensor; kv: Tens
       element.width === 4 ? rotationsVec4Code : rotationsScalarCode,
       back ? joinCode : splitCode,
       index ? rowsByIndexCode : rowsInOrderCode,
+      flatCode,
     ],
-    constants: { WIDTH: element.width, HALF: half / element.width, HEADS_EACH: headsEach },
+    constants: { WIDTH: element.width, HALF: half / element.width, HEADS_EACH: headsEach, WORKGROUP },
   }, {
     tensors: { positions, table, frequency_axes: axes, qkv, q, kv, ...(index ? { index } : {}) },
     params: { count, head_parts: headParts, heads, kv_heads: kvHeads, axes: axisCount, kv_rows: kv.shape[0], sign: back ? -1 : 1 },
-    workgroups: grid1d(count, 64),
+    workgroups: grid1d(count, WORKGROUP),
   });
 }

@@ -1,6 +1,5 @@
 // Rows of queries, keys and values side by side ↔ queries, and keys beside values in rows of their own; queries and keys are turned on the way (rotary
-// position embedding, "rotate half"). An invocation takes an Element of pairs in HEADS_EACH heads of a row.
-const WORKGROUP: u32 = 64u;
+// position embedding, "rotate half"). An invocation takes an Element of pairs in HEADS_EACH heads of a row. Followed by `element/flat.wgsl`.
 const WIDTH: u32 = 1u; // numbers of an Element
 const HALF: u32 = 1u; // elements of half a head
 const HEADS_EACH: u32 = 1u;
@@ -33,16 +32,7 @@ fn place_of(row: u32, kv_row: u32, head: u32, j: u32) -> Place {
   return Place(joined, (kv_row * kv_heads + head - params.heads) * of_head + j, false);
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let n = (group.y * groups.x + group.x) * WORKGROUP + local;
-  if (n >= params.count) {
-    return;
-  }
+fn each(n: u32) {
   let j = n % HALF;
   let part = (n / HALF) % params.head_parts;
   let row = n / (HALF * params.head_parts);
