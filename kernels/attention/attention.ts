@@ -20,8 +20,11 @@ import { TILE, tiledBytes } from "./tiled_wgsl.ts";
 export interface AttentionArgs extends AttentionOperands {
   /** Result (R, H · hd) f32; scratch when left out. */
   out?: Tensor;
-  /** Whether the logarithms of the sums of exponentials are wanted, for the backward pass; or the tensor (R, H) f32 that takes them. */
-  lse?: boolean | Tensor;
+  /**
+   * Whether the logarithms of the sums of exponentials are wanted; or the tensor (R, H) f32 that takes them. `centred`: for the backward pass, which
+   * takes those of keys less their centre as well, so that kernels that round centred keys need not undo it.
+   */
+  lse?: boolean | "centred" | Tensor;
 }
 
 /** Results of {@linkcode attention}. */
@@ -30,6 +33,8 @@ export interface AttentionResult {
   out: Tensor;
   /** (R, H) f32: log Σ exp(scale · q · k) over the keys of the range, 0 for an empty one; there when asked for. */
   lse?: Tensor;
+  /** (KVH, hd) f32: what was subtracted from the keys in `lse`; only where `centred` ones were asked for, and a kernel made them. */
+  centre?: Tensor;
 }
 
 /**
@@ -43,7 +48,7 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
   const { rows, keys, group, params, flops } = checkOperands(args);
   const out = args.out ?? plan.scratch([rows, heads * headDim], { label: "attention" });
   expectShape(out, [rows, heads * headDim]);
-  const lse = args.lse === true ? plan.scratch([rows, heads], { label: "attention lse" }) : args.lse || undefined;
+  const lse = args.lse === true || args.lse === "centred" ? plan.scratch([rows, heads], { label: "attention lse" }) : args.lse || undefined;
   if (lse) expectShape(lse, [rows, heads]);
   const bytes = decodeBytes({ headDim, group });
   const splits = Math.max(1, Math.ceil(keys / PART));
@@ -82,7 +87,8 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
     const matrices = expectMatrices(plan.gpu, { matrices: args.matrices, subgroups: kernel.subgroups });
     expectWorkgroupMemory(plan.gpu, subgroupMatrixBytes({ headDim, ...matrices }));
     const { centre, ...half } = centredKeysInHalf(plan, { k, v, ranges, headDim, params });
-    const lseOfCentred = lse && plan.scratch([rows, heads], { label: "attention lse of centred keys" });
+    const stays = !lse || args.lse === "centred";
+    const lseOfCentred = stays ? lse : plan.scratch([rows, heads], { label: "attention lse of centred keys" });
     plan.dispatch({ label, code: subgroupMatrixForward({ headDim, ...options, ...matrices }) }, {
       tensors: {
         ...operands,
@@ -94,7 +100,8 @@ export function attention(plan: Plan, args: AttentionArgs): AttentionResult {
       workgroups: tileGroups({ rows, tile: rowsOfWorkgroup(matrices.subgroups), heads, causal }),
       flops: 2 * flops,
     });
-    if (lseOfCentred) lseOfCentre(plan, { q, centre, ranges, lse: lseOfCentred, shifted: lse, headDim, params, direction: "add" });
+    if (stays) return { out, lse, centre: lse && centre };
+    lseOfCentre(plan, { q, centre, ranges, lse: lseOfCentred!, shifted: lse, headDim, params, direction: "add" });
   } else {
     expectWorkgroupMemory(plan.gpu, bytes);
     const parts = plan.scratch([rows * heads * splits, headDim], { label: "attention parts" });

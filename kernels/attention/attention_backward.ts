@@ -4,6 +4,7 @@ import type { Plan } from "../plan.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import keySumCode from "./key_sum.wgsl" with { type: "text" };
 import { backwardKernel } from "./attention_choice.ts";
+import { centredKeys } from "./centred_keys.ts";
 import { type AttentionKernel, type AttentionOperands, checkOperands, expectWorkgroupMemory } from "./operands.ts";
 import { softwareBackwardKey, softwareBackwardQuery, softwareShape } from "./software_wgsl.ts";
 import { recordSubgroupMatrixBackward } from "./subgroup_matrix_backward.ts";
@@ -17,6 +18,8 @@ export interface AttentionBackwardArgs extends AttentionOperands {
   out: Tensor;
   /** Its logarithms (R, H) f32. */
   lse: Tensor;
+  /** Its centre, if it gave one: `lse` is then that of keys less this. */
+  centre?: Tensor;
   /** Gradient of the result (R, H · hd) f32. */
   dout: Tensor;
   /** Queries that may see a key (C, 2) u32: the first, and one after the last. See `invertRanges` in `key_ranges.ts`. */
@@ -37,7 +40,7 @@ export interface AttentionGradients {
  * @throws {Error} when shapes do not fit together
  */
 export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): AttentionGradients {
-  const { q, k, v, ranges, out, lse, dout, keyRanges, heads, kvHeads, headDim, causal = false } = args;
+  const { q, v, ranges, out, lse, dout, keyRanges, heads, kvHeads, headDim, causal = false } = args;
   const { rows, keys, group, params, flops } = checkOperands(args);
   expectShape(out, [rows, heads * headDim]);
   expectShape(dout, [rows, heads * headDim]);
@@ -54,6 +57,10 @@ export function attentionBackward(plan: Plan, args: AttentionBackwardArgs): Atte
     throw new Error(`attention: the variant "${variant}" has no backward pass; use "tiled"`);
   }
   if (rows === 0 || keys === 0) return { dq, dkv };
+  // Keys that the logarithms are of. A row's gradients of scores add up to nothing, so that dq is the same with either.
+  const centred = args.centre && variant !== "subgroup_matrix" ? centredKeys(plan, { ...args, params }) : undefined;
+  const k = centred?.k ?? args.k;
+  Object.assign(params, centred?.params);
   const withDelta = () => ({ q, k, v, ranges, dy: dout, lse, delta: plan.scratch([rows, heads], { label: "attention delta" }) });
   const label = (of: string) => `attention ${of} ${variant} ${headDim}`;
   if (variant === "software") {

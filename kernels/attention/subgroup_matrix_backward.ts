@@ -40,8 +40,8 @@ export function recordSubgroupMatrixBackward(plan: Plan, args: SubgroupMatrixBac
   expectWorkgroupMemory(plan.gpu, subgroupMatrixBackwardBytes({ headDim, ...matrices }));
   // A row's gradients of scores add up to nothing, so that dq is the same with centred keys.
   const { k, centre, params } = centredKeys(plan, args);
-  const lse = plan.scratch([rows, heads], { label: "attention lse of centred keys" });
-  lseOfCentre(plan, { ...args, centre, shifted: lse, direction: "subtract" });
+  const lse = args.centre ? args.lse : plan.scratch([rows, heads], { label: "attention lse of centred keys" });
+  if (!args.centre) lseOfCentre(plan, { ...args, centre, shifted: lse, direction: "subtract" });
   const ofRows = plan.scratch([rows, heads, 4], { dtype: "u32", label: "attention rows" });
   const norms = plan.scratch([rows * heads + keys * kvHeads], { label: "attention norms" });
   const constants = { WORKGROUP, PARTS, VECTORS: headDim / 4 };

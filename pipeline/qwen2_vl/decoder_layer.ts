@@ -67,8 +67,9 @@ export interface DecoderLayerTrace {
   readonly keyRows?: Tensor;
   /** (Q, E) */
   readonly attended: Tensor;
-  /** (Q, heads) */
+  /** (Q, heads), of keys less this centre where there is one */
   readonly lse?: Tensor;
+  readonly centre?: Tensor;
   /** (Q, D), behind the attention */
   readonly middle: Tensor;
   /** (Q, 2·I) */
@@ -82,7 +83,7 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
   const precise = rows.keyRanges !== undefined; // a gradient will go back through it, and depends on its errors more than a result does
   const { xq, q, keys } = project(plan, { ...args, precise });
   const { ranges, besides } = queries ?? rows;
-  const attend = (ranges: Tensor, lse: boolean) =>
+  const attend = (ranges: Tensor, lse: boolean | "centred") =>
     attention(plan, {
       q,
       k: keys,
@@ -96,12 +97,12 @@ export function decoderLayer(plan: Plan, args: DecoderLayerArgs & { network: Net
       lse,
       precision: factorPrecision(weights.output),
     });
-  const { out: attended, lse } = attend(ranges, precise || !!besides);
+  const { out: attended, lse, centre } = attend(ranges, besides ? true : precise && "centred");
   if (besides) joinAttention(plan, { out: attended, lse }, attend(besides, true));
   const middle = linear(plan, { x: attended, weight: weights.output, residual: xq, precise });
   const gateUp = linear(plan, { x: rmsNormRows({ x: middle, weight: weights.postNorm, eps }), weight: weights.gateUp, precise });
   const out = linear(plan, { x: swigluRows({ gateUp }), weight: weights.down, residual: middle, precise });
-  return { out, trace: { x, xq, q, keys, keyStart: cacheStart, keyRows: cacheRows, attended, lse, middle, gateUp } };
+  return { out, trace: { x, xq, q, keys, keyStart: cacheStart, keyRows: cacheRows, attended, lse, centre, middle, gateUp } };
 }
 
 /** Arguments of {@linkcode decoderLayerBackward}. */
@@ -135,6 +136,7 @@ export function decoderLayerBackward(plan: Plan, args: DecoderLayerBackwardArgs 
     v: trace.keys,
     out: trace.attended,
     lse: trace.lse,
+    centre: trace.centre,
     dout: dattended,
     ranges,
     keyRanges,

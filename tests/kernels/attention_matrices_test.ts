@@ -140,8 +140,15 @@ gpuTest(
     const [actual, actualLse, ...gradients] = await compute(gpu, made, { ...ON_MATRICES, matrices: available(gpu), dout, beside: true });
     assertLess(relativeError(actual, out), 1e-3); // 2e-2 where keys are rounded as they are
     assertLess(relativeError(actualLse, lse), 1e-5);
-    const { dq, dk, dv } = attentionBackwardReference(made, dout);
-    [dq, dk, dv].forEach((expected, i) => assertLess(relativeError(gradients[i], expected), 2e-3, ["dq", "dk", "dv"][i]));
+    const expected = attentionBackwardReference(made, dout);
+    const check = (gradients: ArrayLike<number>[], how: string) =>
+      (["dq", "dk", "dv"] as const).forEach((name, i) => assertLess(relativeError(gradients[i], expected[name]), 2e-3, `${name} ${how}`));
+    check(gradients, "with logarithms of the keys");
+    for (const backward of [undefined, "tiled"] as const) {
+      const matrices = available(gpu);
+      const [, , ...gradients] = await compute(gpu, made, { ...ON_MATRICES, matrices, dout, beside: true, centred: true, backward });
+      check(gradients, `with those of centred keys, ${backward ?? "the same kernel"}`);
+    }
   },
 );
 

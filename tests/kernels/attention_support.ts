@@ -62,6 +62,10 @@ type Computation = Pick<AttentionOperands, "variant" | "columns" | "matrices" | 
   dout?: Float32Array<ArrayBuffer>;
   /** Whether keys and values are columns of one tensor. */
   beside?: boolean;
+  /** Whether the logarithms may be those of centred keys, and are not among the results then. */
+  centred?: boolean;
+  /** How gradients are computed, if by another kernel. */
+  backward?: AttentionOperands["variant"];
 };
 
 /** Forward and, where the variant has it, backward, on the GPU. */
@@ -71,7 +75,7 @@ export async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: C
   const rows = made.ranges.length / 2;
   const keys = made.k.length / kvHeads / headDim;
   const width = kvHeads * headDim;
-  const { dout, beside, ...how } = options;
+  const { dout, beside, centred, backward, ...how } = options;
   const keyValue = beside && plan.persistent([keys, 2 * width], {
     data: Float32Array.from({ length: 2 * keys * width }, (_, i) => {
       const [row, column] = [Math.floor(i / (2 * width)), i % (2 * width)];
@@ -92,13 +96,15 @@ export async function compute(gpu: Gpu, made: AttentionReferenceArgs, options: C
   };
   const out = plan.persistent([rows, heads * headDim]);
   const lse = plan.persistent([rows, heads]);
-  attention(plan, { ...args, out, lse });
+  const found = attention(plan, { ...args, out, lse: centred ? "centred" : lse });
   const kept = [out, lse];
   if (dout) {
     const gradients = attentionBackward(plan, {
       ...args,
+      ...(backward && { variant: backward }),
       out,
-      lse,
+      lse: found.lse!,
+      centre: found.centre,
       dout: plan.persistent([rows, heads * headDim], { data: dout }),
       keyRanges: plan.persistent([keys, 2], { dtype: "u32", data: invertRanges(made.ranges, keys) }),
     });
