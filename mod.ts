@@ -102,7 +102,13 @@ export type { Network, RotaryTensors } from "./pipeline/qwen2_vl/network.ts";
 export type { Picture } from "./pipeline/qwen2_vl/preprocess/picture.ts";
 export type { PictureProcessor, PictureProcessorConfig, ProcessedPicture } from "./pipeline/qwen2_vl/preprocess/preprocess.ts";
 export type { PicturePatches, VisionTower } from "./pipeline/qwen2_vl/vision_tower.ts";
-export type { DecoderLayerWeights, Qwen2VlWeights, VisionBlockWeights } from "./pipeline/qwen2_vl/weights.ts";
+export type {
+  DecoderLayerWeights,
+  JoinedProjections,
+  Qwen2VlWeights,
+  SeparateProjections,
+  VisionBlockWeights,
+} from "./pipeline/qwen2_vl/weights.ts";
 export type { ClassAverages, ClassMetrics, Confusion } from "./pipeline/report/confusion.ts";
 export type { EmotionMetricsOptions, EmotionRow, OtherAnswers, SentimentMetrics } from "./pipeline/report/metrics.ts";
 export type { Proportion } from "./pipeline/report/proportion.ts";
