@@ -43,7 +43,7 @@ export interface TunedMatrix {
   forms: readonly Form[];
 }
 
-/** The model's matrices, each shape once. */
+/** The model's matrices, each shape once; not those of the last layer alone, whose queries, keys and values are projected apart. */
 export function tunedMatrices({ config: { text, vision }, weights, stored }: Omit<BenchTuneOptions, "rows" | "repeats">): TunedMatrix[] {
   const heads = text.heads * text.headDim;
   const keyValues = 2 * text.kvHeads * text.headDim;
