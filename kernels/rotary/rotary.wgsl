@@ -1,8 +1,6 @@
 // Rotary position embedding in the "rotate half" form: the numbers j and j + HALF of a head are one pair, turned by the angle of
 // the row's position on the axis of frequency j. An invocation turns an Element of pairs in HEADS_EACH heads of a row.
 // Assigns y (or turns it in place); only the rotated columns of a row are touched. Followed by `element/flat.wgsl`.
-const WIDTH: u32 = 1u; // numbers of an Element
-const HALF: u32 = 1u; // elements of half a head
 const HEADS_EACH: u32 = 1u;
 
 struct Params {

@@ -1,7 +1,5 @@
 // Rows of queries, keys and values side by side ↔ queries, and keys beside values in rows of their own; queries and keys are turned on the way (rotary
 // position embedding, "rotate half"). An invocation takes an Element of pairs in HEADS_EACH heads of a row. Followed by `element/flat.wgsl`.
-const WIDTH: u32 = 1u; // numbers of an Element
-const HALF: u32 = 1u; // elements of half a head
 const HEADS_EACH: u32 = 1u;
 
 struct Params {
